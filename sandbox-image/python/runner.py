@@ -9,6 +9,7 @@ it wrote are observed from outside.
     display, descriptor 4:  u32 length + image out
 """
 
+import _signal
 import _thread
 import builtins
 import ctypes
@@ -64,6 +65,11 @@ _set_blocking = os.set_blocking
 _exec, _compile, _audit = builtins.exec, builtins.compile, sys.audit
 _Traceback, _Stack = traceback.TracebackException, traceback.StackSummary
 _count_threads, _flush_all = _thread._count, ctypes.CDLL(None).fflush
+_signal_handler, _set_signal_handler, _SIGINT = _signal.getsignal, _signal.signal, _signal.SIGINT
+#: The code's handler of SIGINT, which it may have replaced.
+_interrupt_handler = _signal.default_int_handler
+#: Whether SIGINT came while no code ran, since this process began to wait for code.
+_is_interrupted = False
 
 
 def prepare() -> None:
@@ -85,6 +91,7 @@ def serve() -> None:
     main = types.ModuleType("__main__")
     sys.modules["__main__"] = main
     belljar_hidden.prepare()
+    _set_signal_handler(_SIGINT, ignore)
     gc.freeze()  # existing objects are not the code's, so `complete` skips them
     belljar_pages.make_ready(CONTROL)
     home, count = _getpid(), 0
@@ -125,6 +132,8 @@ def settle_in() -> None:
 
 
 def receive() -> str | None:
+    global _is_interrupted
+    _is_interrupted = False
     _set_blocking(CONTROL, True)  # the code may have changed it
     header = read_exactly(4)
     code = header and read_exactly(struct.unpack("!I", header)[0])
@@ -147,6 +156,7 @@ def read_exactly(length: int) -> bytes | None:
 
 def run(code: str, name: str, scope: dict) -> int:
     """Returns the status. After an exception the traceback is on standard error."""
+    ended: BaseException | None = None
     try:
         # Tracebacks and `inspect` read the source from here.
         linecache.cache[name] = (len(code), None, code.splitlines(keepends=True), name)
@@ -156,18 +166,49 @@ def run(code: str, name: str, scope: dict) -> int:
         compiled = _compile(code, name, "exec", dont_inherit=True)
         if "import" in code:
             belljar_hidden.hide_from(compiled.co_names)
+        allow_interrupts()
         _exec(compiled, scope)
         if _count_threads() > 0:
             join_threads()
-    except SystemExit as end:
-        message = exit_message(end.code)
+    except BaseException as error:  # noqa: BLE001: raised by the code
+        ended = error
+    while True:
+        try:
+            refuse_interrupts()
+            break
+        except BaseException:  # noqa: BLE001: a signal that came at the end of the code
+            pass
+    if ended is None:
+        return ENDED
+    if isinstance(ended, SystemExit):
+        message = exit_message(ended.code)
         if message is not None:
             complain(message)
         return ENDED if message is None else RAISED
-    except BaseException as error:  # noqa: BLE001: raised by the code
-        complain(explain(error))
-        return reason(error)
-    return ENDED
+    complain(explain(ended))
+    return reason(ended)
+
+
+def allow_interrupts() -> None:
+    """From here on SIGINT is the code's: its own handler is called, or `KeyboardInterrupt` is raised in it."""
+    _set_signal_handler(_SIGINT, _interrupt_handler)
+    if _is_interrupted:
+        raise KeyboardInterrupt  # it came before the code began
+
+
+def refuse_interrupts() -> None:
+    """From here on SIGINT has no effect: it came too late for the code, and would end this process. A handler that the
+    code has set stays for its next run."""
+    global _interrupt_handler
+    handler = _signal_handler(_SIGINT)
+    _set_signal_handler(_SIGINT, ignore)
+    if handler is not None and handler is not ignore:
+        _interrupt_handler = handler
+
+
+def ignore(*_) -> None:
+    global _is_interrupted
+    _is_interrupted = True
 
 
 def reason(error: BaseException | None) -> int:

@@ -14,6 +14,7 @@ pub mod engine;
 pub mod exec;
 mod http;
 pub mod listen;
+pub mod mcp;
 pub mod trace;
 pub mod validate;
 pub mod verify;
@@ -37,7 +38,10 @@ use metrics::{Exposition, MetricSet};
 use sandbox_client::{Sandbox, SandboxError};
 use scenario::AddedScenarios;
 use search::Search;
+use sessions::Sessions;
 use store::{FileLimits, Files, Store};
+
+pub use sessions::SessionLimits;
 
 pub use http::{ANY_TOKEN, AllowedClients, Control, Hosts, HttpConfig, Keys, ModelCatalog};
 
@@ -73,6 +77,7 @@ pub struct Settings {
     /// Names of the models that `backend` answers for.
     pub models: ModelCatalog,
     pub files: FileLimits,
+    pub sessions: SessionLimits,
     /// How long interactions are kept.
     pub retention: Duration,
     /// Allowed prefixes of URLs in requests, from which the server fetches files.
@@ -129,10 +134,13 @@ pub async fn run(
     });
     let faults =
         http::Faults::new(settings.faults, settings.http.control, metrics.parts.requests.clone());
+    let sessions = Arc::new(Sessions::new(Arc::clone(&sandbox), settings.sessions));
     let app = http::App::new(http::AppComponents {
         engine: Arc::clone(&engine),
         store: store.clone(),
         sandbox: Arc::clone(&sandbox),
+        mcp: http::McpServers::new(Arc::clone(&sessions), stopping.clone()),
+        sessions: Arc::clone(&sessions),
         additions,
         faults: Arc::new(faults),
         metrics,
@@ -183,6 +191,7 @@ pub async fn run(
     if drained.is_err() {
         tracing::warn!(requests = in_flight.count(), "connections closed while open");
     }
+    sessions.stop().await;
     sandbox.stop().await;
     store.close().await;
     ended

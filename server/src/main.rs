@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use backend::Backend;
+use domain::owner::Owner;
 use mimalloc::MiMalloc;
 use protocol::Description;
 use recording::RecordingBackend;
@@ -34,8 +35,12 @@ use server::doctor::{self, client};
 use server::engine;
 use server::exec::{self, ServerAccess, Signals, credentials};
 use server::listen::{ListenError, Listeners};
+use server::mcp::PythonTools;
 use server::verify::{Changes, Verifier};
-use server::{ANY_TOKEN, AllowedClients, Components, HttpConfig, Keys, ModelCatalog, Settings};
+use server::{
+    ANY_TOKEN, AllowedClients, Components, HttpConfig, Keys, ModelCatalog, SessionLimits, Settings,
+};
+use sessions::Sessions;
 use store::Store;
 use tokio::sync::oneshot;
 
@@ -107,6 +112,7 @@ async fn run() -> Exit {
         Task::Doctor(config) => check_sandbox(config).await.map(success),
         Task::DoctorClient(config, command, within) => test_client(config, command, within).await,
         Task::Exec(config, command) => execute(config, command).await,
+        Task::Mcp(config) => serve_mcp(config).await,
         Task::Validate(paths, how) => how.check(&paths, &mut std::io::stdout()).map(success),
         Task::InstallLibraries(installation) => install_libraries(&installation).await,
         Task::Schema(SchemaName::Scenario) => print(&scenario::SCHEMA),
@@ -267,6 +273,23 @@ async fn execute(config: Config, command: Exec) -> anyhow::Result<Exit> {
     .await
 }
 
+/// Serves one client of the Model Context Protocol over standard input and output.
+async fn serve_mcp(config: Config) -> anyhow::Result<Exit> {
+    log::set_up(&config)?;
+    let mut signals = Signals::catch()?;
+    let installed = install::if_missing(&config).await?;
+    let sandbox = Arc::new(sandbox(&config, installed.as_deref()).await?);
+    let sessions = Arc::new(Sessions::new(Arc::clone(&sandbox), session_limits(&config)));
+    let tools = PythonTools::new(Arc::clone(&sessions), Owner::default());
+    let exit = tokio::select! {
+        served = tools.serve_stdio() => served.map(|()| success(true)).map_err(Into::into),
+        signal = signals.next() => Ok(Exit::Orderly(ExitCode::from(exec::code_of(signal)))),
+    };
+    sessions.stop().await;
+    sandbox.stop().await;
+    exit
+}
+
 /// Waits for the server, and prints a notice on a terminal if that takes long.
 async fn wait_until_ready(
     mut ready: oneshot::Receiver<()>,
@@ -382,10 +405,20 @@ fn settings(config: &Config) -> anyhow::Result<Settings> {
         faults: config.faults.clone(),
         models: ModelCatalog::new(config.models.iter().map(|rule| rule.name.as_str()))?,
         files: config.files,
+        sessions: session_limits(config),
         retention: config.given.retention().0,
         fetch_from: config.fetch_from.clone(),
         shutdown_grace: config.given.shutdown_grace().0,
     })
+}
+
+fn session_limits(config: &Config) -> SessionLimits {
+    SessionLimits {
+        sessions_of_owner: config.given.max_sessions() as usize,
+        memory_bytes: config.given.max_session_memory().0,
+        idle_timeout: config.given.session_idle_timeout().0,
+        max_age: config.given.session_max_age().0,
+    }
 }
 
 /// A key that the server accepts.

@@ -12,5 +12,6 @@ mod interactions;
 mod openai;
 mod operations;
 mod record;
+mod sessions;
 mod testing;
 mod vertex;

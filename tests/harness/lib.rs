@@ -29,7 +29,7 @@ use server::backends::router::Router;
 use server::engine::FetchFrom;
 use server::{
     AllowedClients, Components, Control, Hosts, HttpConfig, Keys, ModelCatalog, ServeError,
-    Settings,
+    SessionLimits, Settings,
 };
 use store::{FileLimits, Store};
 use tokio::net::TcpListener;
@@ -50,6 +50,14 @@ pub const FILE_LIMITS: FileLimits = FileLimits {
     file_bytes: 2 << 30,
     total_bytes: 20 << 30,
     lifetime: Duration::from_secs(48 * 60 * 60),
+};
+
+/// Limits of sessions, unless a test sets others.
+pub const SESSION_LIMITS: SessionLimits = SessionLimits {
+    sessions_of_owner: 16,
+    memory_bytes: 4 << 30,
+    idle_timeout: Duration::from_secs(20 * 60),
+    max_age: Duration::from_secs(24 * 60 * 60),
 };
 
 /// Settings of a test's server.
@@ -74,6 +82,7 @@ pub struct Builder {
     search: Option<Arc<dyn Search>>,
     seed: Option<u64>,
     output_bytes: Option<usize>,
+    sessions: Option<SessionLimits>,
 }
 
 /// A server in this process.
@@ -184,6 +193,11 @@ impl Builder {
         self
     }
 
+    pub fn sessions(mut self, limits: SessionLimits) -> Builder {
+        self.sessions = Some(limits);
+        self
+    }
+
     pub fn fetch_from(mut self, folder: &str) -> Builder {
         self.fetch_from.push(folder.to_owned());
         self
@@ -233,6 +247,7 @@ impl Builder {
                 .catalog
                 .unwrap_or_else(|| ModelCatalog::new(["direct", "*"]).expect("both are globs")),
             files: self.files.unwrap_or(FILE_LIMITS),
+            sessions: self.sessions.unwrap_or(SESSION_LIMITS),
             retention: Duration::from_secs(24 * 60 * 60),
             fetch_from: FetchFrom::new(self.fetch_from.iter().map(String::as_str))
                 .expect("the test's addresses are folders"),

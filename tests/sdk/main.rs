@@ -61,6 +61,26 @@ fn googles_own_tests_pass_in_the_mode_of_vertex_ai() {
     assert!(passed.success(), "the results differ from the page; they are above");
 }
 
+/// Over HTTP with API keys, and as a program.
+#[test]
+fn mcp_clients_run_python_with_state() {
+    let data = tempfile::tempdir().expect("the temporary folder can be created");
+    let config = data.path().join("belljar.toml");
+    std::fs::write(&config, "api_keys = [\"first\", \"second\"]\n").expect("the folder is ours");
+    let config = config.to_str().expect("a temporary path is text");
+    let server = Program::start(data.path(), &["--config", config]);
+    let program = &harness::belljar();
+
+    let passed = Command::new(Path::new(HERE).join("mcp/run"))
+        .arg(server.url())
+        .arg(program.parent().expect("it is in a folder"))
+        .env("BELLJAR_SANDBOX_SOCKET", harness::socket())
+        .status()
+        .expect("the script is there");
+
+    assert!(passed.success(), "an MCP test failed; its output is above");
+}
+
 /// Runs the code of `docs/clients.md`.
 #[test]
 fn other_clients_run_the_code_of_their_page() {

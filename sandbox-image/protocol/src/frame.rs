@@ -5,7 +5,7 @@
 //! ```
 //! Both lengths are big-endian. A length over the limit is refused before anything is read.
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -59,6 +59,72 @@ pub async fn write<T: Serialize>(
     Ok(())
 }
 
+/// Size of the lengths before a message.
+const LENGTHS_BYTES: usize = 8;
+/// Minimum size of one read.
+const READ_BYTES: usize = 8 << 10;
+
+/// Reads messages one after another. Waiting for one can be cancelled: what has arrived of it stays.
+#[derive(Debug)]
+pub struct FrameReader<R> {
+    from: R,
+    buffer: BytesMut,
+}
+
+impl<R: AsyncRead + Unpin> FrameReader<R> {
+    pub fn new(from: R) -> FrameReader<R> {
+        FrameReader { from, buffer: BytesMut::new() }
+    }
+
+    pub fn get_ref(&self) -> &R {
+        &self.from
+    }
+
+    /// Whether a further message has begun to arrive.
+    pub fn has_more(&self) -> bool {
+        !self.buffer.is_empty()
+    }
+
+    /// The next message and its blob.
+    pub async fn next<T: DeserializeOwned>(&mut self) -> Result<(T, Bytes), FrameError> {
+        loop {
+            let missing = match self.missing()? {
+                0 => return self.take(),
+                missing => missing,
+            };
+            self.buffer.reserve(missing.max(READ_BYTES));
+            if self.from.read_buf(&mut self.buffer).await? == 0 {
+                return Err(FrameError::Closed);
+            }
+        }
+    }
+
+    /// Number of bytes until the message is whole, as far as known.
+    fn missing(&self) -> Result<usize, FrameError> {
+        let Some((header, blob)) = self.lengths() else {
+            return Ok(LENGTHS_BYTES - self.buffer.len());
+        };
+        within("header", header, MAX_HEADER_BYTES)?;
+        within("blob", blob, MAX_BLOB_BYTES)?;
+        Ok((LENGTHS_BYTES + header + blob).saturating_sub(self.buffer.len()))
+    }
+
+    fn lengths(&self) -> Option<(usize, usize)> {
+        let (header, rest) = self.buffer.split_first_chunk::<4>()?;
+        let (blob, _) = rest.split_first_chunk::<4>()?;
+        Some((u32::from_be_bytes(*header) as usize, u32::from_be_bytes(*blob) as usize))
+    }
+
+    fn take<T: DeserializeOwned>(&mut self) -> Result<(T, Bytes), FrameError> {
+        let (header, blob) = self.lengths().unwrap_or_default();
+        let mut message = self.buffer.split_to(LENGTHS_BYTES + header + blob).freeze();
+        // A buffer as large as this message is not kept for the next one.
+        self.buffer = BytesMut::from(&self.buffer[..]);
+        let blob = message.split_off(LENGTHS_BYTES + header);
+        Ok((serde_json::from_slice(&message[LENGTHS_BYTES..])?, blob))
+    }
+}
+
 /// Reads one message and its blob.
 pub async fn read<T: DeserializeOwned>(
     from: &mut (impl AsyncRead + Unpin),
@@ -92,6 +158,50 @@ mod tests {
         let (header, blob): (String, Bytes) =
             read(&mut there).await.expect("the message is complete");
         assert_eq!((header.as_str(), &blob[..]), ("header", &b"blob"[..]));
+    }
+
+    #[tokio::test]
+    async fn messages_are_read_one_by_one_however_their_bytes_arrive() {
+        let mut bytes = Vec::new();
+        for blob in [&b"first"[..], b"", &[7; 20_000]] {
+            write(&mut bytes, &"header", blob).await.expect("a vector takes everything");
+        }
+        for size in [1, 7, 8, 9000, bytes.len()] {
+            let (here, mut there) = tokio::io::duplex(size);
+            let sending = async {
+                there.write_all(&bytes).await.expect("the other end reads");
+                drop(there);
+            };
+            let reading = async {
+                let mut reader = FrameReader::new(here);
+                let mut lengths = Vec::new();
+                loop {
+                    // Cancelled at every point at which it has to wait.
+                    let next = tokio::time::timeout(std::time::Duration::ZERO, reader.next());
+                    match next.await {
+                        Ok(Ok((header, blob))) => {
+                            let header: String = header;
+                            assert_eq!(header, "header");
+                            lengths.push(blob.len());
+                        }
+                        Ok(Err(error)) => {
+                            assert!(matches!(error, FrameError::Closed), "{error}");
+                            return lengths;
+                        }
+                        Err(_) => tokio::task::yield_now().await,
+                    }
+                }
+            };
+            let (lengths, ()) = tokio::join!(reading, sending);
+            assert_eq!(lengths, [5, 0, 20_000], "{size} bytes at a time");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_reader_refuses_a_length_beyond_the_limit() {
+        let mut reader = FrameReader::new(&[0xff; 8][..]);
+        let error = reader.next::<String>().await.expect_err("4 GiB were accepted");
+        assert!(matches!(error, FrameError::TooLong { .. }), "{error}");
     }
 
     #[tokio::test]

@@ -9,9 +9,12 @@
 //!   PutFile input_file_0.csv ─────▶        writes it into the work directory
 //!   Run ──────────────────────────▶        hands the code over, watches the clock
 //!        ◀─────────── Opened, FilePut      (answers may arrive together)
+//!        ◀──── LiveText, LiveImage          output as it comes, if the run is live
+//!   Interrupt ────────────────────▶        raises KeyboardInterrupt in the code; has no reply
 //!        ◀──── Stdout, Stderr, Image…      the run's output
 //!        ◀─────────────────── Finished     how it ended, as observed from outside
 //!   Run … (the same interpreter)
+//!   ListFiles, ReadFile, … ───────▶        files of the work directory, between two runs
 //! ```
 //!
 //! `Describe` may be sent on a connection of its own, before any `Open`.
@@ -21,10 +24,10 @@ mod limit;
 mod message;
 mod pool;
 
-pub use frame::{FrameError, MAX_BLOB_BYTES, MAX_HEADER_BYTES, read, write};
+pub use frame::{FrameError, FrameReader, MAX_BLOB_BYTES, MAX_HEADER_BYTES, read, write};
 pub use limit::{CellLimits, Limit, size};
 pub use message::{
-    Description, ImageForm, Layer, LibraryImage, MAX_INPUT_FILES, Refusal, ResourceUsage,
-    RunOutcome, RunResult, Tier, WardenReply, WardenRequest,
+    Description, FileEntry, ImageForm, Layer, LibraryImage, MAX_INPUT_FILES, MAX_LISTED_FILES,
+    Refusal, ResourceUsage, RunOutcome, RunResult, TextStream, Tier, WardenReply, WardenRequest,
 };
 pub use pool::{KitReport, PoolReport, ZygoteReport};

@@ -10,6 +10,8 @@ use crate::pool::PoolReport;
 
 /// Maximum number of input files of one cell.
 pub const MAX_INPUT_FILES: usize = 100;
+/// Maximum number of files in a list, which has to fit into a blob.
+pub const MAX_LISTED_FILES: usize = 10_000;
 
 /// A request from the server.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -27,6 +29,11 @@ pub enum WardenRequest {
         /// Whether more code is likely to follow, which may import more packages.
         #[serde(default)]
         more: bool,
+        /// Whether the cell is kept between runs for a long time. A part of the cells is reserved for
+        /// others, and such a request does not wait. A run that exceeds its time limit is interrupted
+        /// first, so that the cell survives it if the code ends.
+        #[serde(default)]
+        keep: bool,
     },
     /// Writes the blob to the work directory under this plain name, readable and writable by the code.
     /// Answered by [`Reply::FilePut`] or [`Reply::Refused`].
@@ -41,7 +48,29 @@ pub enum WardenRequest {
         /// Return the files that the run creates or changes in the work directory.
         #[serde(default)]
         files: bool,
+        /// Also send output while the code runs: any number of [`Reply::LiveText`] and
+        /// [`Reply::LiveImage`]. The whole output follows at the end, as without it.
+        #[serde(default)]
+        live: bool,
     },
+    /// Raises `KeyboardInterrupt` in the code that runs. Has no reply, and no effect if none runs.
+    Interrupt,
+    /// Answered by [`Reply::Files`].
+    ListFiles,
+    /// Reads a part of a regular file of the work directory. Answered by [`Reply::FilePart`] or
+    /// [`Reply::NoFile`].
+    ReadFile {
+        /// Relative to the work directory.
+        path: String,
+        offset: u64,
+        bytes: u64,
+    },
+    /// Writes the blob to a file of the work directory, replaces an existing one, and creates missing
+    /// folders. Answered by [`Reply::FilePut`] or [`Reply::Refused`].
+    WriteFile { path: String },
+    /// Deletes a file or an empty folder of the work directory. Answered by [`Reply::FileDeleted`],
+    /// [`Reply::NoFile`] or [`Reply::Refused`].
+    DeleteFile { path: String },
 }
 
 /// A reply of the warden.
@@ -53,6 +82,29 @@ pub enum WardenReply {
         limits: CellLimits,
     },
     FilePut,
+    FileDeleted,
+    /// There is no such file.
+    NoFile,
+    /// The blob is a JSON list of [`FileEntry`], sorted by path.
+    Files {
+        /// Whether entries are missing because there are too many.
+        is_cut: bool,
+    },
+    /// The blob is a part of a file.
+    FilePart {
+        /// Size of the whole file.
+        total_bytes: u64,
+        /// Differs after a change of the file.
+        version: u64,
+    },
+    /// The blob is text that the code has just written: raw bytes.
+    LiveText {
+        stream: TextStream,
+    },
+    /// The blob is an image that the code has just shown.
+    LiveImage {
+        mime_type: String,
+    },
     /// The blob is the run's standard output: raw bytes; head and tail if the output exceeded the
     /// limit.
     Stdout {
@@ -76,6 +128,23 @@ pub enum WardenReply {
     Finished(RunResult),
     /// Nothing was executed.
     Refused(Refusal),
+}
+
+/// A file of the work directory.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileEntry {
+    /// Relative to the work directory.
+    pub path: String,
+    pub bytes: u64,
+    /// Time of the last change, in milliseconds since 1970.
+    pub modified_ms: u64,
+}
+
+/// A standard stream of the code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum TextStream {
+    Stdout,
+    Stderr,
 }
 
 /// How a run ended.
@@ -135,6 +204,10 @@ pub struct ResourceUsage {
     pub cpu_us: u64,
     /// Peak memory of the cell's processes so far, without the libraries.
     pub peak_memory_bytes: u64,
+    /// Memory that the processes and files of a cell that is kept hold after the run, without the
+    /// libraries.
+    #[serde(default)]
+    pub held_memory_bytes: u64,
 }
 
 /// Why no code was executed.

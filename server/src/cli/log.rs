@@ -8,7 +8,7 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
 /// The project's crates. A level without a module applies to them.
-const OURS: [&str; 17] = [
+const OURS: [&str; 18] = [
     "belljar",
     "server",
     "backend",
@@ -22,13 +22,14 @@ const OURS: [&str; 17] = [
     "sandbox_client",
     "scenario",
     "search",
+    "sessions",
     "store",
     "belljar_warden",
     "jail",
     "protocol",
 ];
 /// Other crates that a directive may name without a level.
-const OTHERS: [&str; 10] = [
+const OTHERS: [&str; 11] = [
     "sqlx",
     "globset",
     "mio",
@@ -36,6 +37,7 @@ const OTHERS: [&str; 10] = [
     "hyper_util",
     "h2",
     "reqwest",
+    "rmcp",
     "rustls",
     "tower_http",
     "notify",

@@ -34,6 +34,11 @@ pub enum Command {
     /// with each failure and each quirk. Prints one line for each. The exit code is 0 if the
     /// command succeeded in every run in which the failure reached it.
     Doctor(Doctor),
+    /// Run the sandbox as an MCP server over standard input and output
+    ///
+    /// For agents that start their MCP servers themselves. It listens on no port. A running server
+    /// has the same tools at /mcp.
+    Mcp(Given),
     /// Check scenario files for mistakes
     Validate {
         /// Print all mistakes as JSON

@@ -39,6 +39,11 @@ Examples:
   belljar doctor
   belljar doctor --client -- python my_agent.py";
 
+const MCP: &str = "\
+Examples:
+  belljar mcp                                      in the configuration of an agent
+  belljar mcp --run-timeout 2m";
+
 const VALIDATE: &str = "\
 Examples:
   belljar validate
@@ -84,7 +89,7 @@ struct Own {
     examples: &'static str,
 }
 
-const OWN: [Own; 5] = [
+const OWN: [Own; 6] = [
     Own {
         command: "serve",
         groups: &[SERVER, DATA, MODEL, SANDBOX, LIMITS],
@@ -114,6 +119,20 @@ const OWN: [Own; 5] = [
         examples: DOCTOR,
     },
     Own {
+        command: "mcp",
+        groups: &[SANDBOX],
+        others: &[
+            "config",
+            "log_format",
+            "max_sessions",
+            "max_session_memory",
+            "session_idle_timeout",
+            "session_max_age",
+        ],
+        refuses: true,
+        examples: MCP,
+    },
+    Own {
         command: "verify",
         groups: &[SANDBOX],
         others: &["config", "log_format"],
@@ -123,10 +142,11 @@ const OWN: [Own; 5] = [
 ];
 
 /// Defaults that differ from those of `serve`.
-const OTHER_DEFAULTS: [(&str, &str, &str); 4] = [
+const OTHER_DEFAULTS: [(&str, &str, &str); 5] = [
     ("exec", "listen", "a free port of 127.0.0.1"),
     ("exec", "data_dir", "a temporary folder"),
     ("doctor", "listen", "a free port of 127.0.0.1"),
+    ("mcp", "listen", "none"),
     ("verify", "listen", "a free port of 127.0.0.1"),
 ];
 

@@ -186,6 +186,22 @@ settings {
     #[arg(long, value_name = "SIZE", help_heading = LIMITS, hide_short_help = true)]
     max_total_upload_bytes(formerly "files_bytes"): ByteSize = ByteSize(20 << 30);
 
+    /// Maximum number of sessions (/x/sessions) of one API key
+    #[arg(long, value_name = "COUNT", help_heading = LIMITS, hide_short_help = true)]
+    max_sessions: u32 = 16;
+
+    /// Maximum memory that the sessions of one API key hold between runs
+    #[arg(long, value_name = "SIZE", help_heading = LIMITS, hide_short_help = true)]
+    max_session_memory: ByteSize = ByteSize(4 << 30);
+
+    /// End a session that is not used for this long, unless its client chooses another time
+    #[arg(long, value_name = "TIME", help_heading = LIMITS, hide_short_help = true)]
+    session_idle_timeout: TimeSpan = TimeSpan::seconds(20 * 60);
+
+    /// Maximum age of a session
+    #[arg(long, value_name = "TIME", help_heading = LIMITS, hide_short_help = true)]
+    session_max_age: TimeSpan = TimeSpan::hours(24);
+
     #[arg(skip)]
     fetch_from: Vec<String>,
         without_option(

@@ -26,6 +26,7 @@ pub enum Task {
     /// Tests a client's command; the duration is the time limit of each run.
     DoctorClient(Config, Exec, Duration),
     Exec(Config, Exec),
+    Mcp(Config),
     /// Never empty.
     Validate(Vec<PathBuf>, Validate),
     /// Never empty.
@@ -74,6 +75,7 @@ impl Task {
                 let within = client_timeout.map_or(CLIENT_TIMEOUT, |time| time.0);
                 Task::DoctorClient(Config::of_exec(given, &sources)?, exec, within)
             }
+            Command::Mcp(given) => Task::Mcp(Config::of_exec(given, &sources)?),
             Command::Validate { mut paths, json } => {
                 if paths.is_empty() {
                     paths.push(PathBuf::from(SCENARIOS));

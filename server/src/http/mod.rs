@@ -15,6 +15,7 @@ mod response;
 mod route;
 mod routes;
 mod serve;
+mod sessions;
 mod surface;
 mod vertex;
 mod wire;
@@ -35,6 +36,7 @@ use tower::{Layer as _, ServiceExt as _};
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::engine::Engine;
+use ::sessions::Sessions;
 use metrics::Exposition;
 use sandbox_client::Sandbox;
 use scenario::AddedScenarios;
@@ -53,6 +55,7 @@ pub use middleware::faults::Faults;
 pub use middleware::guard::{Hosts, NotAHost};
 pub use middleware::in_flight::InFlight;
 use middleware::in_flight::{InFlightPlace, is_probe};
+pub use routes::mcp::McpServers;
 pub use routes::model_catalog::ModelCatalog;
 pub use routes::token::ANY_TOKEN;
 pub use serve::serve;
@@ -76,6 +79,8 @@ pub struct AppComponents {
     pub engine: Arc<Engine>,
     pub store: Store,
     pub sandbox: Arc<Sandbox>,
+    pub sessions: Arc<Sessions>,
+    pub mcp: McpServers,
     pub catalog: Arc<ModelCatalog>,
     /// Whether the token endpoint is on.
     pub fake_credentials: bool,

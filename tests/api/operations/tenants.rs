@@ -13,7 +13,7 @@ const THEIRS: &str = "second-key";
 /// Each operation of the document that takes the name of something that a client made: an id, a file,
 /// an upload or a namespace. [`every_operation_that_takes_a_name_is_tried_with_two_keys`] fails when
 /// one is missing here.
-const TRIED: [&str; 55] = [
+const TRIED: [&str; 63] = [
     "post /{version}/interactions",
     "get /{version}/interactions/{id}",
     "delete /{version}/interactions/{id}",
@@ -69,6 +69,14 @@ const TRIED: [&str; 55] = [
     "get /x/scenarios",
     "post /x/scenarios",
     "delete /x/scenarios",
+    "get /x/sessions/{id}",
+    "delete /x/sessions/{id}",
+    "post /x/sessions/{id}/execute",
+    "post /x/sessions/{id}/interrupt",
+    "get /x/sessions/{id}/files",
+    "get /x/sessions/{id}/files/{file}",
+    "put /x/sessions/{id}/files/{file}",
+    "delete /x/sessions/{id}/files/{file}",
 ];
 
 const UPLOAD: &str = "/upload/v1beta/files";
@@ -339,6 +347,47 @@ async fn batches_of_another_key_do_not_exist() {
     }
     let ours = send(&server, OURS, "GET", &format!("/v1beta/batches/{id}"), &Value::Null).await;
     assert_eq!(ours.status, 200, "{}", ours.body);
+}
+
+#[tokio::test]
+async fn sessions_of_another_key_do_not_exist() {
+    let server = server().await;
+    let open = async || {
+        let made = send(&server, OURS, "POST", "/x/sessions", &json!({})).await;
+        made.body["id"].as_str().expect("it was made").to_owned()
+    };
+    let (open, ended) = (open().await, open().await);
+    let path = format!("/x/sessions/{ended}");
+    assert_eq!(send(&server, OURS, "DELETE", &path, &Value::Null).await.status, 200);
+    let write = json!({"code": "open('f', 'w').write('1')"});
+    let execute = format!("/x/sessions/{open}/execute");
+    assert_eq!(send(&server, OURS, "POST", &execute, &write).await.status, 200);
+    let listed = send(&server, THEIRS, "GET", "/x/sessions", &Value::Null).await;
+    assert_eq!(listed.body, json!({"sessions": []}));
+    // Of the same start of the server, so that only the last part is wrong.
+    let (start, _) = open.rsplit_once('-').expect("it has parts");
+    let missing = format!("{start}-{}", "0".repeat(32));
+    for id in [&open, &ended] {
+        for (method, rest, body) in [
+            ("GET", "", Value::Null),
+            ("POST", "/execute", json!({"code": "print(1)"})),
+            ("POST", "/execute?stream=true", json!({"code": "print(1)"})),
+            ("POST", "/interrupt", json!({})),
+            ("GET", "/files", Value::Null),
+            ("GET", "/files/f", Value::Null),
+            ("PUT", "/files/f", json!({})),
+            ("DELETE", "/files/f", Value::Null),
+            ("DELETE", "", Value::Null),
+        ] {
+            let at = |id: &str| format!("/x/sessions/{id}{rest}");
+            let theirs = send(&server, THEIRS, method, &at(id), &body).await;
+            let none = send(&server, THEIRS, method, &at(&missing), &body).await;
+            assert_eq!(theirs.status, 404, "{method} {rest}: {}", theirs.body);
+            assert_eq!(seen(&theirs, id), seen(&none, &missing), "{method} {rest}");
+        }
+    }
+    let read = json!({"code": "print(open('f').read())"});
+    assert_eq!(send(&server, OURS, "POST", &execute, &read).await.body["stdout"], "1\n");
 }
 
 #[tokio::test]

@@ -139,7 +139,12 @@ async fn a_standby_that_dies_before_it_has_its_code_is_replaced() {
     let stream = UnixStream::connect(warden.socket()).await.expect("it listens");
     let (reader, writer) = stream.into_split();
     let (mut reader, mut writer) = (BufReader::new(reader), writer);
-    let open = WardenRequest::Open { least: Tier::Landlocked, imports: Vec::new(), more: false };
+    let open = WardenRequest::Open {
+        least: Tier::Landlocked,
+        imports: Vec::new(),
+        more: false,
+        keep: false,
+    };
     for (request, blob) in
         [(open, b"".as_slice()), (WardenRequest::PutFile { name: "a".into() }, b"content")]
     {
@@ -158,7 +163,7 @@ async fn a_standby_that_dies_before_it_has_its_code_is_replaced() {
         look.tick().await;
     }
 
-    let run = WardenRequest::Run { wall_ms: None, files: false };
+    let run = WardenRequest::Run { wall_ms: None, files: false, live: false };
     let code = b"import os; print(open('a').read(), os.listdir())";
     protocol::write(&mut writer, &run, code).await.expect("the warden is there");
     let mut stdout = String::new();

@@ -9,6 +9,7 @@
 mod capture;
 mod freezer;
 mod images;
+pub mod live;
 mod pump;
 mod runner_status;
 pub mod workspace;
@@ -21,18 +22,20 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use jail::{Entered, Report};
-use protocol::{CellLimits, Limit, ResourceUsage, RunOutcome, RunResult};
+use protocol::{CellLimits, Limit, ResourceUsage, RunOutcome, RunResult, TextStream};
 use rustix::fs::Mode;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::Signal;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Notify};
 use tokio::task::block_in_place;
 
 use self::capture::Capture;
 use self::images::PictureFrames;
+use self::live::LiveSender;
+use self::pump::TextSource;
 use self::runner_status::RunnerStatus;
 use self::workspace::{Workspace, WrittenPicture};
 use crate::channel::{self, Channel};
@@ -49,6 +52,9 @@ const JAILED_WITHIN: Duration = Duration::from_secs(10);
 const BORN_WITHIN: Duration = Duration::from_secs(2);
 /// A run is stopped when it has written this many times the output that is kept.
 const FLOOD_FACTOR: u64 = 10;
+
+/// How long a cell that is kept survives its time limit, for the code to end after its interruption.
+const INTERRUPTED_WITHIN: Duration = Duration::from_secs(2);
 
 /// A jailed process tree that waits for code or has run code.
 #[derive(Debug)]
@@ -96,6 +102,32 @@ enum Leftovers {
     Stopped,
 }
 
+/// One piece of code, and how to run it.
+#[derive(Debug)]
+pub struct RunOrder<'r> {
+    pub code: &'r str,
+    /// Time limit, if it is less than the cell's.
+    pub wall_ms: u64,
+    /// Whether the cell is kept: code that exceeds the time limit is interrupted before it is killed.
+    pub keep: bool,
+    pub live: LiveSender,
+    /// Each notification raises `KeyboardInterrupt` in the code.
+    pub interrupts: Arc<Notify>,
+}
+
+impl<'r> RunOrder<'r> {
+    /// A run of a cell that is not kept.
+    pub fn new(code: &'r str, wall_ms: u64) -> RunOrder<'r> {
+        RunOrder {
+            code,
+            wall_ms,
+            keep: false,
+            live: LiveSender::default(),
+            interrupts: Arc::default(),
+        }
+    }
+}
+
 /// Result of a run.
 #[derive(Debug)]
 pub struct Ran {
@@ -118,6 +150,8 @@ struct OutputSoFar {
 enum RunEnd {
     /// The code ended, and the runner reported how.
     Reported(RunnerStatus),
+    /// The code ended after it had been interrupted because of this limit.
+    Interrupted(Limit),
     /// The code's process exited without a report.
     Exited,
     /// The code's process exited before it had received all of the code.
@@ -197,8 +231,8 @@ impl Cell {
     }
 
     /// Runs one piece of code. Decides the outcome from the clock, the exit of the processes and the
-    /// bytes in the pipes. The time limit is `wall_ms` or the cell's limit, whichever is less.
-    pub async fn run(&mut self, code: &str, wall_ms: u64) -> io::Result<Ran> {
+    /// bytes in the pipes.
+    pub async fn run(&mut self, order: RunOrder<'_>) -> io::Result<Ran> {
         if self.leftovers != Leftovers::None {
             self.workspace.remember(); // files written between two runs belong to neither
         }
@@ -217,7 +251,7 @@ impl Cell {
         self.leftovers = Leftovers::Running;
 
         let began = Instant::now();
-        let end = self.until_the_end(code, wall_ms, &mut written).await;
+        let end = self.until_the_end(&order, &mut written).await;
         let never_began = is_first && matches!(end, RunEnd::NeverBegan);
         let wall = began.elapsed();
         let used = self.last_look(wall).await;
@@ -231,12 +265,13 @@ impl Cell {
             end => end,
         };
 
-        let cell_lost = !matches!(end, RunEnd::Reported(_));
+        let cell_lost = !matches!(end, RunEnd::Reported(_) | RunEnd::Interrupted(_));
         let outcome = self.outcome(end).await;
         let OutputSoFar { mut stdout, mut stderr, mut shown } = written;
-        pump::rest_of_text(&self.stdout, &mut stdout);
-        pump::rest_of_text(&self.stderr, &mut stderr);
-        pump::rest_of_pictures(&self.display, &mut self.frames, &mut shown);
+        pump::rest_of_text(self.text_of(TextStream::Stdout, &order), &mut stdout).await;
+        pump::rest_of_text(self.text_of(TextStream::Stderr, &order), &mut stderr).await;
+        let frames = &mut self.frames;
+        pump::rest_of_pictures(&self.display, frames, &mut shown, &order.live).await;
 
         let (pictures, images_left_out) = self.pictures(shown);
         let microseconds = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
@@ -244,6 +279,10 @@ impl Cell {
             wall_us: microseconds(wall),
             cpu_us: microseconds(used.cpu),
             peak_memory_bytes: used.peak_bytes,
+            held_memory_bytes: match order.keep && !cell_lost {
+                true => self.meter.lock().await.held_bytes(),
+                false => 0,
+            },
         };
         let finished = RunResult { outcome, usage, cell_lost, images_left_out, files_left_out: 0 };
         let (stdout, stderr) = (stdout.finish(), stderr.finish());
@@ -263,13 +302,17 @@ impl Cell {
         freezer::freeze(&self.init_control, tree).await
     }
 
-    async fn until_the_end(
-        &mut self,
-        code: &str,
-        wall_ms: u64,
-        written: &mut OutputSoFar,
-    ) -> RunEnd {
-        let wall_ms = wall_ms.min(self.limits.wall_ms);
+    fn text_of<'s>(&'s self, stream: TextStream, order: &'s RunOrder<'_>) -> TextSource<'s> {
+        let from = match stream {
+            TextStream::Stdout => &self.stdout,
+            TextStream::Stderr => &self.stderr,
+        };
+        TextSource { from, stream, live: &order.live }
+    }
+
+    async fn until_the_end(&mut self, order: &RunOrder<'_>, written: &mut OutputSoFar) -> RunEnd {
+        let (code, wall_ms) = (order.code, order.wall_ms.min(self.limits.wall_ms));
+        let is_late = AtomicBool::new(false);
         let flood = self.limits.output_bytes.saturating_mul(FLOOD_FACTOR);
         let OutputSoFar { stdout, stderr, shown } = written;
         let (mut from_code, mut to_code) = self.control.split();
@@ -291,24 +334,46 @@ impl Cell {
                 }
             }
         };
+        let deadline = async {
+            tokio::time::sleep(Duration::from_millis(wall_ms)).await;
+            if order.keep {
+                is_late.store(true, Ordering::Relaxed);
+                self.code.signal(Signal::INT);
+                tokio::time::sleep(INTERRUPTED_WITHIN).await;
+            }
+            Limit::WallMs(wall_ms)
+        };
+        let interrupts = async {
+            loop {
+                order.interrupts.notified().await;
+                self.code.signal(Signal::INT);
+            }
+        };
+        let [text, errors] =
+            [(TextStream::Stdout, &self.stdout), (TextStream::Stderr, &self.stderr)]
+                .map(|(stream, from)| TextSource { from, stream, live: &order.live });
         let end = tokio::select! {
             biased;
             () = self.code.exited() => RunEnd::Exited,
             status = report => RunEnd::Reported(status),
-            limit = deadline(wall_ms) => RunEnd::Stopped(limit),
+            limit = deadline => RunEnd::Stopped(limit),
             limit = meter::exceeded(Arc::clone(&self.meter), self.limits) => RunEnd::Stopped(limit),
-            () = pump::text(&self.stdout, stdout, flood) => {
+            () = pump::text(text, stdout, flood) => {
                 RunEnd::Stopped(Limit::OutputBytes(flood))
             }
-            () = pump::text(&self.stderr, stderr, u64::MAX) => {
+            () = pump::text(errors, stderr, u64::MAX) => {
                 unreachable!("stderr never stops a run")
             }
-            () = pump::pictures(&self.display, &mut self.frames, shown) => {
+            () = pump::pictures(&self.display, &mut self.frames, shown, &order.live) => {
                 unreachable!("pictures never stop a run")
             }
+            () = interrupts => unreachable!("an interruption does not end a run by itself"),
             () = handed_over => unreachable!("sending the code does not end a run"),
         };
         match end {
+            RunEnd::Reported(_) if is_late.load(Ordering::Relaxed) => {
+                RunEnd::Interrupted(Limit::WallMs(wall_ms))
+            }
             // The kernel reports a reset once, to the first read or write.
             RunEnd::Exited
                 if !is_handed_over.load(Ordering::Relaxed)
@@ -341,6 +406,9 @@ impl Cell {
             let meter = self.meter.lock().await;
             let too_many = meter.has_too_many_processes();
             return status.outcome(&self.limits, too_many, || meter.space().ok());
+        }
+        if let RunEnd::Interrupted(limit) = end {
+            return RunOutcome::Stopped { limit };
         }
         self.init.kill();
         self.resources.kill();
@@ -445,11 +513,6 @@ async fn next_report(
 
 fn is_reset(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::ConnectionReset
-}
-
-async fn deadline(wall_ms: u64) -> Limit {
-    tokio::time::sleep(Duration::from_millis(wall_ms)).await;
-    Limit::WallMs(wall_ms)
 }
 
 /// The warden's end, which does not block, and the cell's end.

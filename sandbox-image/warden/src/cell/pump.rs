@@ -4,6 +4,7 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
+use protocol::TextStream;
 use rustix::io::Errno;
 use tokio::io::unix::AsyncFd;
 use tokio::task::coop::consume_budget;
@@ -11,6 +12,7 @@ use tokio::task::yield_now;
 
 use crate::cell::capture::Capture;
 use crate::cell::images::PictureFrames;
+use crate::cell::live::LiveSender;
 use crate::cell::workspace::WrittenPicture;
 use crate::channel;
 
@@ -22,21 +24,39 @@ const PIECE_BYTES: usize = 64 << 10;
 /// which saves wake-ups of the warden.
 const LISTEN_AFTER: Duration = Duration::from_millis(2);
 
+/// A standard stream of the code, and where its text is passed on at once.
+#[derive(Debug)]
+pub struct TextSource<'s> {
+    pub from: &'s OwnedFd,
+    pub stream: TextStream,
+    pub live: &'s LiveSender,
+}
+
 /// Reads text until more than `flood` bytes have arrived. End of file does not end it: the code may have
 /// closed its output and still run.
-pub async fn text(from: &OwnedFd, to: &mut Capture, flood: u64) {
-    let mut source = OutputSource::open(from).await;
+pub async fn text(of: TextSource<'_>, to: &mut Capture, flood: u64) {
+    let mut source = OutputSource::open(of.from).await;
     while to.total() <= flood {
-        to.add(source.read().await);
+        let place = of.live.place().await;
+        let bytes = source.read().await;
+        to.add(bytes);
+        place.text(of.stream, bytes);
         consume_budget().await; // otherwise a flood would starve even the deadline
     }
 }
 
 /// Reads pictures until it is cancelled.
-pub async fn pictures(from: &OwnedFd, frames: &mut PictureFrames, shown: &mut Vec<WrittenPicture>) {
+pub async fn pictures(
+    from: &OwnedFd,
+    frames: &mut PictureFrames,
+    shown: &mut Vec<WrittenPicture>,
+    live: &LiveSender,
+) {
     let mut source = OutputSource::open(from).await;
     loop {
+        let (place, known) = (live.place().await, shown.len());
         shown.extend(frames.add(source.read().await));
+        place.pictures(&shown[known..]);
         yield_now().await; // as above, but more often: many small pictures take time
     }
 }
@@ -71,30 +91,40 @@ impl OutputSource {
 }
 
 /// Reads the rest of a pipe. Limited, because a remaining process may still write.
-pub fn rest_of_text(from: &OwnedFd, to: &mut Capture) {
-    rest(from, |piece| to.add(piece));
+pub async fn rest_of_text(of: TextSource<'_>, to: &mut Capture) {
+    let (mut buffer, mut left) = (vec![0; PIECE_BYTES], PIPE_BYTES);
+    while let Some(piece) = rest(of.from, &mut buffer, &mut left) {
+        to.add(piece);
+        of.live.place().await.text(of.stream, piece);
+    }
 }
 
 /// The same for pictures.
-pub fn rest_of_pictures(
+pub async fn rest_of_pictures(
     from: &OwnedFd,
     frames: &mut PictureFrames,
     shown: &mut Vec<WrittenPicture>,
+    live: &LiveSender,
 ) {
-    rest(from, |piece| shown.extend(frames.add(piece)));
+    let (mut buffer, mut left) = (vec![0; PIECE_BYTES], PIPE_BYTES);
+    while let Some(piece) = rest(from, &mut buffer, &mut left) {
+        let known = shown.len();
+        shown.extend(frames.add(piece));
+        live.place().await.pictures(&shown[known..]);
+    }
 }
 
-fn rest(from: &OwnedFd, mut take: impl FnMut(&[u8])) {
-    let mut buffer = [0; PIECE_BYTES];
-    let mut total = 0;
-    while total < PIPE_BYTES {
+/// The next piece of what is in the pipe, unless as many bytes as are `left` have been read.
+fn rest<'b>(from: &OwnedFd, buffer: &'b mut [u8], left: &mut usize) -> Option<&'b [u8]> {
+    while *left > 0 {
         match rustix::io::read(from.as_fd(), &mut buffer[..]) {
             Ok(read @ 1..) => {
-                total += read;
-                take(&buffer[..read]);
+                *left = left.saturating_sub(read);
+                return Some(&buffer[..read]);
             }
             Err(Errno::INTR) => {}
-            _ => return,
+            _ => return None,
         }
     }
+    None
 }

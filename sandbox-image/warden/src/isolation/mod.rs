@@ -11,7 +11,7 @@ use jail::Entered;
 use protocol::{Layer, RunOutcome, Tier};
 use serde::Deserialize;
 
-use crate::cell::Cell;
+use crate::cell::{Cell, RunOrder};
 use crate::resources::cgroup::Cgroups;
 use crate::resources::uid_pool::Rights;
 use crate::zygote::Zygote;
@@ -129,7 +129,8 @@ async fn attempt(spec: &mut ZygoteSpec, candidate: &Candidate) -> anyhow::Result
     outside.write_all(b"seen").context("could not write a file")?;
     std::fs::set_permissions(outside.path(), std::os::unix::fs::PermissionsExt::from_mode(0o644))?;
     let code = format!("OUTSIDE = {}\n{TRIAL}", serde_json::to_string(outside.path())?);
-    let ran = cell.run(&code, TRIAL_MS).await.context("could not run the isolation trial")?;
+    let ran = cell.run(RunOrder::new(&code, TRIAL_MS)).await;
+    let ran = ran.context("could not run the isolation trial")?;
     let output = String::from_utf8_lossy(&ran.stdout.0);
     if ran.finished.outcome != RunOutcome::Ok {
         let why = String::from_utf8_lossy(&ran.stderr.0);

@@ -62,6 +62,8 @@ pub struct Meter {
     /// CPU time when the run began.
     began: Duration,
     peak_bytes: u64,
+    /// Memory of the processes in the last sample of a run, without that of the libraries.
+    resident_bytes: u64,
     /// Whether the last sample exceeded the limit on processes.
     too_many: bool,
     /// Number of incomplete samples in a row.
@@ -118,6 +120,7 @@ impl Meter {
             cpu: Cpu::default(),
             began: Duration::ZERO,
             peak_bytes: 0,
+            resident_bytes: 0,
             too_many: false,
             incomplete_looks: 0,
             pss: PssSampler::new(inherited.anon_bytes),
@@ -157,6 +160,13 @@ impl Meter {
         self.disk.space(&self.limits)
     }
 
+    /// Memory that processes and files held at the end of the last run, without the libraries. Pages that
+    /// processes share count for each.
+    pub fn held_bytes(&self) -> u64 {
+        let in_memory = self.space().map_or(0, |space| space.in_memory_bytes);
+        self.resident_bytes.saturating_add(in_memory)
+    }
+
     /// Whether the last sample exceeded the limit on processes.
     pub fn has_too_many_processes(&self) -> bool {
         self.too_many
@@ -181,6 +191,8 @@ impl Meter {
         let resident = resident_of(&members).0;
         self.pss.follow(&members, &resident);
         self.pss.invalidate();
+        let beyond = |one: &Resident| one.bytes.saturating_sub(self.inherited.bytes);
+        self.resident_bytes = resident.iter().map(beyond).sum();
         self.add_peak(&members, &resident, |pss, user| {
             pss.look(&members, &resident, user, pss::SLICE)
         });

@@ -8,14 +8,17 @@ mod standbys;
 mod zygote_manager;
 
 use std::collections::HashSet;
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
 use jail::Relocated;
 use parking_lot::Mutex;
 use protocol::{KitReport, LibraryImage, PoolReport, Tier};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::Instant;
 
 use self::activity::{ActiveRun, ActivityGauge};
@@ -28,6 +31,9 @@ use crate::pool::zygote_manager::ZygoteManager;
 use crate::zygote::image;
 use crate::zygote::kit::Kit;
 use crate::zygote::spec::ZygoteSpec;
+
+/// The part of the cells that requests for cells that are kept leave free for others: one in this many.
+const RESERVED: usize = 4;
 
 /// Delay of TensorFlow's zygote, whose start takes seconds of CPU time. It must not delay the first requests
 /// or an early shutdown.
@@ -57,6 +63,8 @@ pub struct Pool {
     max_cells: usize,
     permits: Arc<Semaphore>,
     waiting: WaitingRequests,
+    /// Number of cells that cells to be kept leave free.
+    reserved: usize,
     queue: Duration,
     state: watch::Receiver<PoolState>,
     standard: HashSet<String>,
@@ -132,6 +140,7 @@ impl Pool {
             max_cells: size.max_cells,
             permits: Arc::new(Semaphore::new(size.max_cells)),
             waiting: WaitingRequests::default(),
+            reserved: size.max_cells / RESERVED,
             queue: size.queue,
             state,
             standard,
@@ -187,15 +196,37 @@ impl Pool {
 
     /// Returns an unused cell of the best kit for these imports, and its isolation tier.
     pub async fn take(&self, imports: &[String], more: bool) -> Result<(Taken, Tier), NoCell> {
+        self.take_with(Arc::clone(&self.permits).acquire_owned(), imports, more).await
+    }
+
+    /// The same for a cell that is kept, only if enough cells are left for others.
+    pub async fn take_to_keep(&self, imports: &[String]) -> Result<(Taken, Tier), NoCell> {
+        if self.permits.available_permits() <= self.reserved {
+            return Err(NoCell::Busy);
+        }
+        let permit = Arc::clone(&self.permits).try_acquire_owned().map_err(|_| NoCell::Busy)?;
+        self.take_with(std::future::ready(Ok(permit)), imports, true).await
+    }
+
+    async fn take_with(
+        &self,
+        permit: impl Future<Output = Result<OwnedSemaphorePermit, AcquireError>>,
+        imports: &[String],
+        more: bool,
+    ) -> Result<(Taken, Tier), NoCell> {
         let kit = self.kit_for(imports, more);
         let waited = tokio::time::timeout(self.queue, async {
             let mut waiting = None;
-            let permit = match Arc::clone(&self.permits).try_acquire_owned() {
-                Ok(permit) => permit,
-                Err(_) => {
-                    waiting = Some(self.waiting.begin());
-                    Arc::clone(&self.permits).acquire_owned().await.ok()?
+            let permit = {
+                let mut permit = pin!(permit);
+                match poll_fn(|context| Poll::Ready(permit.as_mut().poll(context))).await {
+                    Poll::Ready(permit) => permit,
+                    Poll::Pending => {
+                        waiting = Some(self.waiting.begin());
+                        permit.await
+                    }
                 }
+                .ok()?
             };
             let cell = match self.take_now(kit) {
                 Some(cell) => cell,

@@ -58,9 +58,13 @@ impl Process {
     }
 
     pub fn kill(&self) {
+        self.signal(Signal::KILL);
+    }
+
+    pub fn signal(&self, signal: Signal) {
         if let Some(handle) = &self.handle {
             // Fails only if the process has already ended.
-            pidfd_send_signal(handle.get_ref(), Signal::KILL).ok();
+            pidfd_send_signal(handle.get_ref(), signal).ok();
         }
     }
 

@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use protocol::{FrameError, WardenReply, WardenRequest};
+use protocol::{FrameError, FrameReader, WardenReply, WardenRequest};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::time::Timespec;
-use tokio::io::{AsyncWriteExt, BufReader, BufWriter};
+use tokio::io::{AsyncWriteExt, BufWriter};
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 
@@ -64,7 +64,7 @@ impl Dialer {
 
 #[derive(Debug)]
 pub struct WardenConnection {
-    reader: BufReader<OwnedReadHalf>,
+    reader: FrameReader<OwnedReadHalf>,
     writer: BufWriter<OwnedWriteHalf>,
 }
 
@@ -74,7 +74,7 @@ impl WardenConnection {
             .await
             .map_err(|source| SandboxError::Connect { socket: socket.to_owned(), source })?;
         let (reader, writer) = stream.into_split();
-        Ok(WardenConnection { reader: BufReader::new(reader), writer: BufWriter::new(writer) })
+        Ok(WardenConnection { reader: FrameReader::new(reader), writer: BufWriter::new(writer) })
     }
 
     /// Connects; waits for a restarting warden.
@@ -106,9 +106,9 @@ impl WardenConnection {
         Ok(self.writer.flush().await.map_err(FrameError::from)?)
     }
 
-    /// The next reply, without a timeout: the warden enforces time limits.
+    /// The next reply, without a timeout: the warden enforces time limits. Can be cancelled.
     pub async fn reply(&mut self) -> Result<(WardenReply, Bytes), SandboxError> {
-        Ok(protocol::read(&mut self.reader).await?)
+        Ok(self.reader.next().await?)
     }
 
     /// The next reply to a request that is cheap for the warden.

@@ -18,6 +18,7 @@ impl From<&SandboxError> for Failure {
             | SandboxError::Ended(_)
             | SandboxError::Connect { .. }
             | SandboxError::Frame(_)
+            | SandboxError::CellLost
             | SandboxError::Silent => {
                 Failure::new(FailureKind::Unavailable, "The sandbox is not available.")
             }

@@ -12,6 +12,7 @@ pub enum Code {
     Unauthenticated,
     PermissionDenied,
     NotFound,
+    Gone,
     MethodNotAllowed,
     Aborted,
     RequestTimeout,
@@ -40,6 +41,8 @@ impl Code {
                 (StatusCode::FORBIDDEN, "permission_denied", "PERMISSION_DENIED")
             }
             Code::NotFound => (StatusCode::NOT_FOUND, "not_found", "NOT_FOUND"),
+            // Google's APIs have no name for it.
+            Code::Gone => (StatusCode::GONE, "gone", "NOT_FOUND"),
             Code::MethodNotAllowed => {
                 (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "UNIMPLEMENTED")
             }
@@ -82,7 +85,7 @@ impl Code {
             Code::ClientClosed => 1,
             Code::InvalidRequest | Code::ProhibitedContent | Code::TooLarge => 3,
             Code::RequestTimeout | Code::DeadlineExceeded => 4,
-            Code::NotFound => 5,
+            Code::NotFound | Code::Gone => 5,
             Code::PermissionDenied => 7,
             Code::ResourceExhausted => 8,
             Code::Aborted => 10,

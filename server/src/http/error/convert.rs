@@ -6,6 +6,7 @@ use crate::http::wire::WireError;
 use backend::BackendError;
 use domain::interaction::Failure;
 use sandbox_client::SandboxError;
+use sessions::SessionError;
 use store::{StoreError, UploadError};
 
 impl From<Failure> for ApiError {
@@ -76,6 +77,24 @@ impl From<SandboxError> for ApiError {
         match error {
             SandboxError::NoMemory | SandboxError::Invalid(_) => answer,
             _ => answer.because(error),
+        }
+    }
+}
+
+impl From<SessionError> for ApiError {
+    fn from(error: SessionError) -> ApiError {
+        let text = sentence(&error.to_string());
+        match error {
+            SessionError::Unknown(_) | SessionError::NoFile(_) => {
+                ApiError::new(Code::NotFound, text)
+            }
+            SessionError::Ended { .. } => ApiError::new(Code::Gone, text),
+            SessionError::TooMany(_) | SessionError::Memory { .. } => {
+                ApiError::new(Code::ResourceExhausted, text)
+            }
+            SessionError::Busy { .. } => ApiError::new(Code::Aborted, text),
+            SessionError::Sandbox(error) => error.into(),
+            SessionError::Panicked => ApiError::internal(error),
         }
     }
 }

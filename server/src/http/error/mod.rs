@@ -189,6 +189,10 @@ pub async fn disconnected() -> io::Error {
     io::Error::new(io::ErrorKind::ConnectionAborted, "connection dropped on purpose")
 }
 
+/// Marks a failed response whose body is in the form of another protocol.
+#[derive(Debug, Clone, Copy)]
+pub struct OwnForm;
+
 /// The handler of paths that an API does not have.
 pub async fn no_such_path() -> StatusCode {
     StatusCode::NOT_FOUND

@@ -6,7 +6,7 @@ use axum::http::{HeaderValue, StatusCode, Uri};
 use axum::response::{IntoResponse as _, Response};
 use serde_json::json;
 
-use super::{ApiError, Code, closed};
+use super::{ApiError, Code, OwnForm, closed};
 use crate::cause;
 use crate::http::middleware::request_log::ErrorName;
 use crate::http::response::json::escaped;
@@ -37,6 +37,9 @@ impl ErrorForm {
 
     /// Renders a failed response; leaves others unchanged.
     pub fn render(&self, mut response: Response) -> Response {
+        if response.extensions_mut().remove::<OwnForm>().is_some() {
+            return response;
+        }
         let error = response.extensions_mut().remove::<ApiError>();
         match error.or_else(|| refused_below(response.status(), self.uri.path())) {
             Some(error) => self.rendered(error, &response),

@@ -148,6 +148,19 @@ impl<S: Send + Sync> FromRequest<S> for Body {
     }
 }
 
+/// A body of any kind.
+#[derive(Debug)]
+pub struct RawBody(pub Bytes);
+
+impl<S: Send + Sync> FromRequest<S> for RawBody {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, _: &S) -> Result<RawBody, ApiError> {
+        let (bytes, _) = read(request).await?;
+        Ok(RawBody(bytes.into()))
+    }
+}
+
 /// A text body, regardless of the content type.
 #[derive(Debug)]
 pub struct Text(pub String);

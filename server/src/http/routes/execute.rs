@@ -2,7 +2,7 @@
 
 use axum::extract::{Extension, State};
 use axum::response::Response;
-use serde_json::json;
+use serde_json::{Value, json};
 use strum::VariantNames as _;
 
 use protocol::RunOutcome;
@@ -13,7 +13,9 @@ use crate::http::extract::body::{Body, aside};
 use crate::http::extract::query::Parameters;
 #[cfg(test)]
 use crate::http::openapi::BodyReader;
-use crate::http::openapi::schema::{Schema, answer, base64, count, list, request, text, word};
+use crate::http::openapi::schema::{
+    ComponentSchemas, Schema, answer, base64, count, list, request, text, word,
+};
 use crate::http::openapi::{BELLJAR, Operation, RequestBody};
 use crate::http::response::pieces;
 use crate::http::route::Route;
@@ -24,7 +26,7 @@ use domain::interaction;
 use domain::owner::Owner;
 use sandbox_client::{Again, Expected};
 
-static BODY: RequestBody = RequestBody {
+pub static BODY: RequestBody = RequestBody {
     schema: &EXECUTE_REQUEST,
     #[cfg(test)]
     reader: BodyReader::new(
@@ -34,24 +36,33 @@ static BODY: RequestBody = RequestBody {
 };
 
 static EXECUTE_REQUEST: Schema = Schema::new("ExecuteRequest", |_| {
-    let file = json!({
-        "name": text("A plain name of at most 255 bytes that does not start with a dot."),
-        "data": base64("With or without padding, in either alphabet."),
-    });
     let fields = json!({
         "code": {"type": "string", "examples": ["print(6 * 7)"]},
-        "files": list(request(&["name", "data"], file)),
+        "files": input_files(),
         "timeout_s": {"type": "number", "exclusiveMinimum": 0},
     });
     request(&["code"], fields)
 });
 
-static EXECUTED: Schema = Schema::new("Executed", |schemas| {
+/// Files that code is given.
+pub fn input_files() -> Value {
+    let file = json!({
+        "name": text("A plain name of at most 255 bytes that does not start with a dot."),
+        "data": base64("With or without padding, in either alphabet."),
+    });
+    list(request(&["name", "data"], file))
+}
+
+static EXECUTED: Schema =
+    Schema::new("Executed", |schemas| answer(&["limit"], output_fields(schemas)));
+
+/// The output of a run.
+pub fn output_fields(schemas: &ComponentSchemas) -> Value {
     let number = || json!({"type": "number", "minimum": 0});
     let blobs = |name: &str| {
         list(answer(&[], json!({name: {"type": "string"}, "data": base64("The data.")})))
     };
-    let fields = json!({
+    json!({
         "outcome": word(interaction::Outcome::VARIANTS),
         "stdout": {"type": "string"},
         "stdout_bytes_left_out": count("Bytes omitted from the middle."),
@@ -66,9 +77,8 @@ static EXECUTED: Schema = Schema::new("Executed", |schemas| {
         "isolation": answer(&[], json!({"tier": schemas.named(&TIER)})),
         "limit": answer(&[], json!({"name": {"type": "string"},
                                     "value": count("In the unit of the limit.")})),
-    });
-    answer(&["limit"], fields)
-});
+    })
+}
 
 pub fn routes() -> Vec<Route> {
     let operation = Operation::new("execute", BELLJAR, "Runs code in a new cell, without a model");

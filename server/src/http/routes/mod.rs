@@ -3,7 +3,7 @@
 mod batches;
 mod cached_contents;
 mod documentation;
-mod execute;
+pub mod execute;
 mod faults;
 pub mod files;
 mod health;
@@ -11,11 +11,13 @@ mod index;
 mod interactions;
 mod isolation;
 mod journal;
+pub mod mcp;
 mod metrics;
 pub mod model_catalog;
 mod models;
 mod openai;
 mod scenarios;
+mod sessions;
 pub mod token;
 pub mod upload;
 mod vertex;
@@ -73,8 +75,8 @@ pub fn table() -> RouteTable {
         ]),
         openai: openai::routes(),
         uploads: upload::routes(),
-        own: all([execute::routes(), isolation::routes()]),
         metrics: metrics::routes(),
+        own: all([execute::routes(), sessions::routes(), mcp::routes(), isolation::routes()]),
         controls: all([journal::routes(), faults::routes(), scenarios::routes()]),
         keyless: all([index::routes(), health::routes(), documentation::routes(), token::routes()]),
     }

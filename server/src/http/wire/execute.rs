@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::WireError;
 use super::content::decode;
-use super::json_reader::Node;
+use super::json_reader::{Node, ObjectReader};
 use crate::engine::RunReport;
 use crate::http::response::pieces::base64;
 use sandbox_client::RunOutput;
@@ -26,6 +26,13 @@ pub fn read(body: Value) -> Result<Execute, WireError> {
     let mut fields = Node::root(body).object()?;
     let code = fields.require("code")?.string()?;
     let timeout = fields.take("timeout_s").map(seconds).transpose()?;
+    let files = files(&mut fields)?;
+    fields.done()?;
+    Ok(Execute { code, files, timeout })
+}
+
+/// The files that code is given, from the field `files`.
+pub fn files(fields: &mut ObjectReader) -> Result<Vec<(String, Bytes)>, WireError> {
     let (mut files, mut names) = (Vec::new(), HashSet::new());
     for node in fields.take("files").map(Node::list).transpose()?.unwrap_or_default() {
         if files.len() == MAX_INPUT_FILES {
@@ -39,11 +46,10 @@ pub fn read(body: Value) -> Result<Execute, WireError> {
         files.push((name, decode(file.require("data")?)?));
         file.done()?;
     }
-    fields.done()?;
-    Ok(Execute { code, files, timeout })
+    Ok(files)
 }
 
-fn seconds(node: Node) -> Result<Duration, WireError> {
+pub fn seconds(node: Node) -> Result<Duration, WireError> {
     match Duration::try_from_secs_f64(node.number()?) {
         Ok(time) if !time.is_zero() => Ok(time),
         _ => Err(node.wrong("must be a number of seconds above 0")),

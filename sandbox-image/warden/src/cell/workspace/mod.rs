@@ -3,7 +3,9 @@
 //! The code can rename, link and replace files meanwhile. So links are not followed, mount points are not
 //! crossed, and only regular files are opened.
 
-use std::collections::HashMap;
+mod access;
+
+use std::collections::{BTreeSet, HashMap};
 use std::ffi::{CStr, CString};
 use std::fs::File;
 use std::io::{Read, Write};
@@ -36,14 +38,14 @@ const STAY_INSIDE: ResolveFlags = ResolveFlags::BENEATH
 pub struct Workspace {
     folder: OwnedFd,
     seen: HashMap<CString, FileStamp>,
-    /// Names of the input files.
-    put: Vec<String>,
+    /// Paths of the input files.
+    put: BTreeSet<String>,
     /// Files that were new or changed at the last scan, oldest first.
     new: Vec<(CString, FileStamp)>,
 }
 
 /// Attributes that change when a file changes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 struct FileStamp {
     inode: u64,
     bytes: u64,
@@ -81,7 +83,7 @@ pub struct Pictures {
 
 impl Workspace {
     pub fn new(folder: OwnedFd) -> Workspace {
-        Workspace { folder, seen: HashMap::new(), put: Vec::new(), new: Vec::new() }
+        Workspace { folder, seen: HashMap::new(), put: BTreeSet::new(), new: Vec::new() }
     }
 
     /// Writes an input file. `owner` is its user, if that is not the warden's.
@@ -111,41 +113,52 @@ impl Workspace {
             None => write(),
             Some(owner) => as_user(owner, write),
         }?;
-        self.put.push(name.to_owned());
+        self.put.insert(name.to_owned());
         self.seen.insert(CString::new(name)?, stamp); // not written by the code
         Ok(())
+    }
+
+    /// Counts a file as an input file, which a cell that replaces this one before its first run needs too.
+    pub fn add_input(&mut self, path: &str) {
+        self.put.insert(path.to_owned());
     }
 
     /// Copies the input files to another work directory. The code must not have run: it could have changed
     /// them.
     pub fn put_into(&self, other: &mut Workspace, owner: Option<u32>) -> std::io::Result<()> {
         block_in_place(|| {
-            self.put.iter().try_for_each(|name| {
-                let content = self.read(&CString::new(name.as_str())?, u64::MAX)?;
-                other.put(name, &content, owner)
+            self.put.iter().try_for_each(|path| {
+                let content = self.read(&CString::new(path.as_str())?, u64::MAX)?;
+                other.write(path, &content, owner)?;
+                other.add_input(path);
+                Ok(())
             })
         })
     }
 
     /// Records the current contents, so that [`Self::new_pictures`] finds only later changes.
     pub fn remember(&mut self) {
-        self.seen = self.look().into_iter().collect();
+        self.seen = self.look().0.into_iter().collect();
     }
 
-    fn look(&self) -> Vec<(CString, FileStamp)> {
+    /// All regular files, and whether a limit has ended the scan.
+    fn look(&self) -> (Vec<(CString, FileStamp)>, bool) {
         let look = |entries| {
             let mut walk = DirectoryScan::new(entries);
             walk.folder(self.folder.as_fd(), c"", 0);
             walk
         };
         let first = look(FEW);
-        let all = first.entries <= FEW;
-        if all { first.files } else { block_in_place(|| look(MAX_ENTRIES).files) }
+        let whole = match first.entries <= FEW {
+            true => first,
+            false => block_in_place(|| look(MAX_ENTRIES)),
+        };
+        (whole.files, whole.is_cut)
     }
 
     /// Pictures that were written or changed since the last scan, oldest first.
     pub fn new_pictures(&mut self, most: usize, bytes: u64, together: u64) -> Pictures {
-        let files = self.look();
+        let (files, _) = self.look();
         let is_new = |(path, stamp): &&(CString, FileStamp)| self.seen.get(path) != Some(stamp);
         self.new = files.iter().filter(is_new).cloned().collect();
         self.new.sort_by(|a, b| (a.1.changed, &a.0).cmp(&(b.1.changed, &b.0)));
@@ -202,16 +215,17 @@ impl Workspace {
 
     /// Reads at most `most` bytes of a regular file.
     fn read(&self, path: &CStr, most: u64) -> std::io::Result<Vec<u8>> {
+        let mut data = Vec::new();
+        self.open_to_read(path)?.take(most).read_to_end(&mut data)?;
+        Ok(data)
+    }
+
+    fn open_to_read(&self, path: &CStr) -> std::io::Result<File> {
         // Not blocking, because the file may have been replaced with a pipe.
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-        let file = openat2(&self.folder, path, flags, Mode::empty(), STAY_INSIDE)?;
-        let about = rustix::fs::fstat(&file)?;
-        if FileType::from_raw_mode(about.st_mode) != FileType::RegularFile {
-            return Err(std::io::Error::other("not a regular file"));
-        }
-        let mut data = Vec::new();
-        File::from(file).take(most).read_to_end(&mut data)?;
-        Ok(data)
+        let file = File::from(openat2(&self.folder, path, flags, Mode::empty(), STAY_INSIDE)?);
+        access::require_regular(&file)?;
+        Ok(file)
     }
 }
 
@@ -230,12 +244,14 @@ struct DirectoryScan {
     entries: usize,
     most: usize,
     until: Instant,
+    /// Whether a limit has ended it, or left out a folder.
+    is_cut: bool,
 }
 
 impl DirectoryScan {
     fn new(most: usize) -> DirectoryScan {
         let until = Instant::now() + MAX_TIME;
-        DirectoryScan { files: Vec::new(), path_bytes: 0, entries: 0, most, until }
+        DirectoryScan { files: Vec::new(), path_bytes: 0, entries: 0, most, until, is_cut: false }
     }
 
     fn folder(&mut self, folder: BorrowedFd<'_>, path: &CStr, depth: usize) {
@@ -250,6 +266,7 @@ impl DirectoryScan {
                 || self.path_bytes > MAX_PATH_BYTES
                 || Instant::now() > self.until
             {
+                self.is_cut = true;
                 return;
             }
             self.entry(folder, path, name, depth);
@@ -271,6 +288,7 @@ impl DirectoryScan {
                     self.folder(below.as_fd(), &path, depth + 1);
                 }
             }
+            FileType::Directory => self.is_cut = true,
             _ => {}
         }
     }
