@@ -7,7 +7,9 @@ use tokio_util::sync::CancellationToken;
 use super::prompt::Preparation;
 use super::response_format::ResponseFormat;
 use super::resume::ResumedState;
-use super::run::{CodeRunner, Generated, InFlightTurn, ResponseGate, Run, RunError, StepWriter};
+use super::run::{
+    CodeRunner, Generated, InFlightTurn, ResponseGate, Run, RunError, StepWriter, ToolRunner,
+};
 use super::{Engine, recording};
 use ::recording::RecordingSession;
 use domain::ids::Ids;
@@ -34,6 +36,7 @@ impl Engine {
         Run {
             backend: Arc::clone(&self.backend),
             search: self.search.clone(),
+            tools: ToolRunner { fetcher: self.sources.fetcher.clone(), budget: budget.clone() },
             prompt,
             context,
             steps,

@@ -81,8 +81,8 @@ async fn an_invalid_request_is_refused_before_any_work_begins() {
              'signature', which is base64; send the model's steps unchanged.",
         ),
         (
-            json!({"tools": [{"type": "google_maps"}]}),
-            "Invalid value for 'tools[0]': the tool 'google_maps' is not supported by this server. See docs/src/reference/compatibility.md.",
+            json!({"tools": [{"type": "retrieval"}]}),
+            "Invalid value for 'tools[0]': the tool 'retrieval' is not supported by this server. See docs/src/reference/compatibility.md.",
         ),
         (
             json!({"generation_config": {"temperature": "hot"}}),

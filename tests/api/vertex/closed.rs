@@ -109,15 +109,13 @@ async fn a_closed_part_of_a_request_is_explained() {
         ("models/direct:batchGenerateContent", json!({"batch": batch})),
         (generate, json!({"contents": contents, "continuationToken": "t"})),
     ];
-    for tool in ["computerUse", "fileSearch", "googleMaps", "mcpServers", "urlContext"] {
+    for tool in ["enterpriseWebSearch", "exaAiSearch", "parallelAiSearch", "retrieval"] {
         requests.push((generate, json!({"contents": contents, "tools": [{tool: {}}]})));
     }
     for field in ["agent", "agent_config", "continuation_token", "environment", "webhook_config"] {
         requests.push(("interactions", json!({"model": "direct", "input": "a", field: "b"})));
     }
-    for tool in
-        ["computer_use", "file_search", "google_maps", "mcp_server", "retrieval", "url_context"]
-    {
+    for tool in ["retrieval"] {
         let tools = json!([{"type": tool}]);
         requests.push(("interactions", json!({"model": "direct", "input": "a", "tools": tools})));
     }

@@ -16,6 +16,10 @@ UNDECLARED = {
     ("GoogleSearchResult", "title"),
     ("GoogleSearchResult", "url"),
     ("GoogleSearchResult", "snippet"),
+    # The content of a page, which the real service does not return.
+    ("URLContextResult", "title"),
+    ("URLContextResult", "text"),
+    ("FileSearchResultStep", "result"),  # seen on the wire of the real service
     ("Usage", "initial_input_tokens"),  # since google-genai 3; here for 2
 }
 # Open enums: any model name is valid, and media types come back as they were sent.

@@ -39,6 +39,13 @@ PAYLOADS = {
     "code_execution_result": {"result": ""},
     "google_search_call": {"arguments": {"queries": []}},
     "google_search_result": {"result": []},
+    "url_context_call": {"arguments": {"urls": []}},
+    "url_context_result": {"result": []},
+    "google_maps_call": {"arguments": {"queries": []}},
+    "google_maps_result": {"result": []},
+    "mcp_server_tool_call": {"name": "", "server_name": "", "arguments": {}},
+    "mcp_server_tool_result": {"result": []},
+    "tool_search_call": {"arguments": {"function_names": []}},
 }
 
 

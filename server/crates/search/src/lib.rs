@@ -24,6 +24,7 @@ use minijinja::HtmlEscape;
 use domain::interaction::Found;
 
 pub use folder::{Folder, FolderError, FolderLimits};
+pub use passage::{Document, PassageKind};
 pub use searxng::{Searxng, SearxngError};
 
 /// Maximum number of queries in a search; further ones are ignored.

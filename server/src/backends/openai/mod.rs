@@ -26,6 +26,7 @@ use backend::{
 
 mod abilities;
 mod answer;
+mod built_in;
 mod embed;
 mod fence;
 mod history;

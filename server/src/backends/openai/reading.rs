@@ -102,9 +102,10 @@ impl Held {
 /// first call should write blocks.
 fn way(last: &[ModelEvent]) -> Option<Way> {
     last.iter().find_map(|event| match event {
-        ModelEvent::Code(_) | ModelEvent::Lookup { .. } | ModelEvent::FunctionCall { .. } => {
-            Some(Way::Calls)
-        }
+        ModelEvent::Code(_)
+        | ModelEvent::Lookup { .. }
+        | ModelEvent::Tool(_)
+        | ModelEvent::FunctionCall { .. } => Some(Way::Calls),
         ModelEvent::End(End { finish: Finish::Stopped(Reason::MalformedFunctionCall), .. }) => {
             Some(Way::Blocks)
         }

@@ -83,7 +83,7 @@ async fn generate(
     memory.add(of_cache);
     let own = app.engine.has_own_signatures(&model);
     let read = move |body| request::generate(&model, body, own, prefix, &Dialect::Gemini);
-    let Generate { mut request, thoughts, cached } =
+    let Generate { mut request, thoughts, cached, invocations } =
         aside(body, read).await.map_err(invalid_payload)?;
     request.owner = batch.owner.clone();
     request.keys = keys;
@@ -100,7 +100,7 @@ async fn generate(
     let budget = app.sandbox.budget().of(&batch.owner);
     let _encoded = budget.wait_for(2 * bytes).await;
     let (model, id) = (batch.model.clone(), running.response_id());
-    let about = About { model, id, tier, enum_numbers: false, cached, vertex: None };
+    let about = About { model, id, tier, enum_numbers: false, cached, invocations, vertex: None };
     Ok(whole(&entries, end, &about, thoughts).to_string())
 }
 
