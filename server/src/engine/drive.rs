@@ -27,7 +27,8 @@ impl Engine {
         format: Option<ResponseFormat>,
     ) -> Run {
         let Preparation { prompt, context, files, memory } = prepared;
-        let budget = self.sandbox.budget().of(&log.head().owner);
+        let owner = log.head().owner.clone();
+        let budget = self.sandbox.budget().of(&owner);
         let uploads = self.sources.uploads.clone();
         let mut steps = StepWriter::new(log, ids, context.journal.clone());
         steps.cites = format.is_none();
@@ -36,7 +37,12 @@ impl Engine {
         Run {
             backend: Arc::clone(&self.backend),
             search: self.search.clone(),
-            tools: ToolRunner { fetcher: self.sources.fetcher.clone(), budget: budget.clone() },
+            tools: ToolRunner {
+                fetcher: self.sources.fetcher.clone(),
+                stores: self.store.file_search_stores(),
+                owner,
+                budget: budget.clone(),
+            },
             prompt,
             context,
             steps,

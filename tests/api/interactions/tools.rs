@@ -332,7 +332,10 @@ async fn generate_content_has_the_metadata_of_tools() {
     let text = candidate["content"]["parts"][part]["text"].as_str().expect("it is a text");
     assert!(text.starts_with("Moss is green"), "{text}");
     let parts = candidate["content"]["parts"].as_array().expect("it has parts");
-    assert!(parts.iter().all(|part| part.get("toolCall").is_none()), "nobody asked for them");
+    assert!(
+        parts.iter().all(|part| part.get("toolCall").is_none()),
+        "the client did not ask for them"
+    );
 
     // With the flag, and back in the history.
     let asked = request("plants", pages.clone(), true);

@@ -137,7 +137,7 @@ async fn each_api_has_its_own_envelope() {
         ("POST", "/v1/models/direct/unknown", 405, json!(405)),
         ("GET", "/v1/interactions/v1_gone?colour=red", 400, json!("invalid_request")),
         ("GET", "/v1/interactions/v1_gone?stream=perhaps", 400, json!("invalid_request")),
-        ("GET", "/v1beta/fileSearchStores", 404, json!(404)),
+        ("GET", "/v1beta/corpora", 404, json!(404)),
         ("GET", "/nowhere", 404, json!(404)),
         ("PUT", "/", 405, json!(405)),
         ("POST", "/healthz/", 405, json!(405)),
@@ -153,7 +153,7 @@ async fn each_api_has_its_own_envelope() {
     }
     let reply = server.get("/v1/interactions/not-an-id").await;
     assert_eq!(reply.message(), "Invalid interaction name: interactions/not-an-id");
-    let reply = server.get("/v1beta/fileSearchStores").await;
+    let reply = server.get("/v1beta/corpora").await;
     assert_eq!(reply.body["error"]["status"], "NOT_FOUND");
 }
 

@@ -14,7 +14,10 @@ const UNDECLARED = [
   ['url', 'result'],
   ['snippet', 'result'],
   ['text', 'result'], // the content of a page
-  ['result', 'file_search_result'], // seen on the wire of the real service
+  ['result', 'file_search_result'], // seen on the wire of the real service, with excerpts
+  ['file_search_store', 'result'],
+  ['document_uri', 'result'],
+  ['custom_metadata', 'result'],
   ['promptTokenDetails', 'usageMetadata'], // of embeddings: recorded from the real service
   ['serviceTier', 'usageMetadata'], // recorded from the real service
   ['supportedGenerationMethods', 'Model'], // the SDK calls it supportedActions, and renames it

@@ -81,6 +81,16 @@ def cached(body):
     return classic("CachedContent" if "name" in body else "ListCachedContentsResponse")(body)
 
 
+def file_search(one, many):
+    return lambda body: classic(one if "name" in body else many)(body)
+
+
+def operation(body):
+    """The SDK reads the type of the response from the class of the operation, and drops the file's size and type."""
+    response = {name: body["response"].get(name) for name in ("parent", "documentName")}
+    return classic("ImportFileOperation")({**body, "response": response})
+
+
 def declared(root, mistake):
     if mistake["type"] != "extra_forbidden":
         return False
@@ -126,6 +136,11 @@ ROUTES = [
     ("answer", r"/models$", classic("ListModelsResponse")),
     ("answer", r"/cachedContents$", cached),
     ("answer", r"/cachedContents/[^:]+$", classic("CachedContent")),
+    ("answer", r"/fileSearchStores$", file_search("FileSearchStore", "ListFileSearchStoresResponse")),
+    ("answer", r"/fileSearchStores/[^/:]+$", classic("FileSearchStore")),
+    ("answer", r"/documents$", classic("ListDocumentsResponse")),
+    ("answer", r"/documents/[^/]+$", classic("Document")),
+    ("answer", r"/fileSearchStores/.*(/operations/|:importFile|:uploadToFileSearchStore)", operation),
     ("answer", r"^/upload/", lambda body: classic("File")(body["file"])),
     ("answer", r"^/v1[a-z]*/files$", classic("ListFilesResponse")),
     ("answer", r"^/v1[a-z]*/files/[^:]+$", classic("File")),

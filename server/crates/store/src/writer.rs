@@ -13,6 +13,7 @@ use super::batches::BatchChange;
 use super::blobs::Pin;
 use super::cached_contents::CacheChange;
 use super::disk::{Disk, pages};
+use super::file_search::{FileSearchApplied, FileSearchChange};
 use super::files::{Applied, Change};
 use super::log::{Log, LogEntry};
 use super::rows::Rows;
@@ -53,6 +54,7 @@ enum Job {
     Files(Change, Reply<Change>),
     Cache(CacheChange, Reply<CacheChange>),
     Batch(BatchChange, Reply<BatchChange>),
+    FileSearch(FileSearchChange, Reply<FileSearchChange>),
     Reclaim(oneshot::Sender<()>),
     Close(oneshot::Sender<()>),
 }
@@ -143,6 +145,14 @@ impl Writer {
     /// Changes the rows of cached contents.
     pub async fn change_cache(&self, change: CacheChange) -> Result<bool, StoreError> {
         self.change(change, Job::Cache).await
+    }
+
+    /// Changes the rows of file search stores.
+    pub async fn change_file_search(
+        &self,
+        change: FileSearchChange,
+    ) -> Result<FileSearchApplied, StoreError> {
+        self.change(change, Job::FileSearch).await
     }
 
     /// Changes the rows of batches.
@@ -238,6 +248,9 @@ async fn write(
                     let _ = done.send(apply(&mut connection, change, &mut disk).await);
                 }
                 Job::Cache(change, done) => {
+                    let _ = done.send(apply(&mut connection, change, &mut disk).await);
+                }
+                Job::FileSearch(change, done) => {
                     let _ = done.send(apply(&mut connection, change, &mut disk).await);
                 }
                 Job::Batch(change, done) => {

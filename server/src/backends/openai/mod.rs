@@ -167,7 +167,7 @@ impl Core {
         if blocks != Blocks::default() {
             Reading::Blocks(fence::Reader::new(blocks))
         } else if in_doubt {
-            Reading::Either(reading::Held::new(offered))
+            Reading::Either(reading::Held::new(offered).into())
         } else {
             Reading::Text
         }

@@ -20,7 +20,7 @@ pub enum Reading {
     Blocks(Reader),
     /// Functions were offered, but the model has not called one yet. Some servers silently drop the
     /// functions, and then models write blocks.
-    Either(Held),
+    Either(Box<Held>),
 }
 
 /// The model's output from its first block on. A block counts if no call follows.

@@ -445,7 +445,7 @@ impl Run {
     ) -> Result<AwaitingModel, RunError> {
         // Clients that follow the log see the call while the tool runs.
         self.steps.flush().await?;
-        let result = self.tools.run(&request, &self.prompt).await;
+        let result = self.tools.run(&request, &self.prompt).await?;
         RecordingSession::of(&self.context).used(&request, &result);
         let used = ModelEvent::Tool(ToolUse { request, result: Some(result.clone()) });
         self.generated.add(&used, self.steps.count())?;

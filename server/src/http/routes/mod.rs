@@ -5,6 +5,7 @@ mod cached_contents;
 mod documentation;
 mod execute;
 mod faults;
+mod file_search_stores;
 pub mod files;
 mod health;
 mod index;
@@ -61,6 +62,7 @@ pub fn table() -> RouteTable {
         generate_content: all([
             models::routes(),
             files::routes(),
+            file_search_stores::routes(),
             cached_contents::routes(),
             batches::routes(),
         ]),

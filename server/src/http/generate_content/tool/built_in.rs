@@ -66,7 +66,7 @@ fn file_search(mut fields: ObjectReader) -> Result<FileSearch, WireError> {
     let top_k = fields.take("topK").map(|node| built_in::top_k(proto::int64(&node)?, &node));
     let search = FileSearch {
         file_search_store_names: store_names(fields.require("fileSearchStoreNames")?)?,
-        metadata_filter: fields.string("metadataFilter")?,
+        metadata_filter: fields.take("metadataFilter").map(built_in::filter).transpose()?,
         top_k: top_k.transpose()?,
     };
     fields.done()?;

@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::super::WireError;
 use super::super::json_reader::{Node, ObjectReader};
 use backend::{AllowedTools, BuiltIn, ComputerUse, FileSearch, GoogleMaps, McpServer, Tools};
+use search::Filter;
 
 /// Maximum number of stores that one request searches.
 pub const MAX_STORES: usize = 10;
@@ -72,7 +73,7 @@ fn file_search(fields: &mut ObjectReader) -> Result<FileSearch, WireError> {
     let top_k = fields.take("top_k").map(|node| node.integer().and_then(|k| top_k(k, &node)));
     Ok(FileSearch {
         file_search_store_names: store_names(fields.require("file_search_store_names")?)?,
-        metadata_filter: fields.string("metadata_filter")?,
+        metadata_filter: fields.take("metadata_filter").map(filter).transpose()?,
         top_k: top_k.transpose()?,
     })
 }
@@ -91,6 +92,14 @@ fn store_name(node: Node) -> Result<String, WireError> {
     let name = node.string()?;
     let is_name = name.strip_prefix("fileSearchStores/").is_some_and(|id| !id.is_empty());
     if is_name { Ok(name) } else { Err(wrong) }
+}
+
+pub fn filter(node: Node) -> Result<String, WireError> {
+    let Value::String(text) = node.value() else { return Err(node.not("a string")) };
+    match Filter::parse(text) {
+        Ok(_) => node.string(),
+        Err(error) => Err(node.wrong(error.to_string())),
+    }
 }
 
 pub fn top_k(k: i64, node: &Node) -> Result<u32, WireError> {
