@@ -6,6 +6,7 @@ mod chat_completions;
 mod contract;
 mod embeddings;
 mod fake;
+mod file_search;
 mod gemini;
 mod generate_content;
 mod interactions;

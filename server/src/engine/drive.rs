@@ -7,7 +7,9 @@ use tokio_util::sync::CancellationToken;
 use super::prompt::Preparation;
 use super::response_format::ResponseFormat;
 use super::resume::ResumedState;
-use super::run::{CodeRunner, Generated, InFlightTurn, ResponseGate, Run, RunError, StepWriter};
+use super::run::{
+    CodeRunner, Generated, InFlightTurn, ResponseGate, Run, RunError, StepWriter, ToolRunner,
+};
 use super::{Engine, recording};
 use ::recording::RecordingSession;
 use domain::ids::Ids;
@@ -26,7 +28,8 @@ impl Engine {
         format: Option<ResponseFormat>,
     ) -> Run {
         let Preparation { prompt, context, files, memory } = prepared;
-        let budget = self.sandbox.budget().of(&log.head().owner);
+        let owner = log.head().owner.clone();
+        let budget = self.sandbox.budget().of(&owner);
         let uploads = self.sources.uploads.clone();
         let mut steps = StepWriter::new(log, ids, context.journal.clone());
         steps.cites = format.is_none();
@@ -35,6 +38,12 @@ impl Engine {
         Run {
             backend: Arc::clone(&self.backend),
             search: self.search.clone(),
+            tools: ToolRunner {
+                fetcher: self.sources.fetcher.clone(),
+                stores: self.store.file_search_stores(),
+                owner,
+                budget: budget.clone(),
+            },
             prompt,
             context,
             steps,

@@ -5,6 +5,7 @@ mod cached_contents;
 mod embeddings;
 mod error;
 mod extract;
+mod file_search;
 #[cfg(test)]
 mod fuzz;
 mod generate_content;

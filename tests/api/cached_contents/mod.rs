@@ -209,7 +209,7 @@ async fn an_invalid_content_is_rejected() {
         (json!({"contents": null, "systemInstruction": null}), "needs 'contents'"),
         (json!({"contents": [{"parts": [{"fileData": {"fileUri": "files/none"}}]}]}), "File none"),
         (json!({"expireTime": "2999-01-01T00:00:00Z"}), "oneof field 'expiration'"),
-        (json!({"tools": [{"googleMaps": {}}]}), "googleMaps"),
+        (json!({"tools": [{"retrieval": {}}]}), "retrieval"),
     ] {
         let mut body = manual();
         for (name, value) in change.as_object().expect("it is one") {

@@ -317,8 +317,8 @@ async fn an_invalid_request_is_refused_in_this_apis_envelope() {
             "Please enable tool_config.include_server_side_tool_invocations to use Built-in tools with Function calling.",
         ),
         (
-            json!({"tools": [{"googleMaps": {}}]}),
-            "Invalid value for 'tools[0]': the tool 'googleMaps' is not supported by this server. See docs/src/reference/compatibility.md.",
+            json!({"tools": [{"retrieval": {}}]}),
+            "Invalid value for 'tools[0]': the tool 'retrieval' is not supported by this server. See docs/src/reference/compatibility.md.",
         ),
         (
             json!({"contents": [{"parts": [{"fileData": {"fileUri": "gs://b/f.csv"}}]}]}),

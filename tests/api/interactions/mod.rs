@@ -11,4 +11,5 @@ mod restart;
 mod resume;
 mod search;
 mod stream;
+mod tools;
 mod usage;

@@ -81,8 +81,8 @@ async fn an_invalid_request_is_refused_before_any_work_begins() {
              'signature', which is base64; send the model's steps unchanged.",
         ),
         (
-            json!({"tools": [{"type": "google_maps"}]}),
-            "Invalid value for 'tools[0]': the tool 'google_maps' is not supported by this server. See docs/src/reference/compatibility.md.",
+            json!({"tools": [{"type": "retrieval"}]}),
+            "Invalid value for 'tools[0]': the tool 'retrieval' is not supported by this server. See docs/src/reference/compatibility.md.",
         ),
         (
             json!({"generation_config": {"temperature": "hot"}}),
@@ -137,7 +137,7 @@ async fn each_api_has_its_own_envelope() {
         ("POST", "/v1/models/direct/unknown", 405, json!(405)),
         ("GET", "/v1/interactions/v1_gone?colour=red", 400, json!("invalid_request")),
         ("GET", "/v1/interactions/v1_gone?stream=perhaps", 400, json!("invalid_request")),
-        ("GET", "/v1beta/fileSearchStores", 404, json!(404)),
+        ("GET", "/v1beta/corpora", 404, json!(404)),
         ("GET", "/nowhere", 404, json!(404)),
         ("PUT", "/", 405, json!(405)),
         ("POST", "/healthz/", 405, json!(405)),
@@ -153,7 +153,7 @@ async fn each_api_has_its_own_envelope() {
     }
     let reply = server.get("/v1/interactions/not-an-id").await;
     assert_eq!(reply.message(), "Invalid interaction name: interactions/not-an-id");
-    let reply = server.get("/v1beta/fileSearchStores").await;
+    let reply = server.get("/v1beta/corpora").await;
     assert_eq!(reply.body["error"]["status"], "NOT_FOUND");
 }
 

@@ -13,7 +13,7 @@ const THEIRS: &str = "second-key";
 /// Each operation of the document that takes the name of something that a client made: an id, a file,
 /// an upload or a namespace. [`every_operation_that_takes_a_name_is_tried_with_two_keys`] fails when
 /// one is missing here.
-const TRIED: [&str; 63] = [
+const TRIED: [&str; 73] = [
     "post /{version}/interactions",
     "get /{version}/interactions/{id}",
     "delete /{version}/interactions/{id}",
@@ -58,6 +58,16 @@ const TRIED: [&str; 63] = [
     "get /{version}/files",
     "get /{version}/files/{file}",
     "delete /{version}/files/{file}",
+    "get /{version}/fileSearchStores",
+    "get /{version}/fileSearchStores/{id}",
+    "delete /{version}/fileSearchStores/{id}",
+    "post /{version}/fileSearchStores/{id}:importFile",
+    "get /{version}/fileSearchStores/{id}/documents",
+    "get /{version}/fileSearchStores/{id}/documents/{document}",
+    "delete /{version}/fileSearchStores/{id}/documents/{document}",
+    "get /{version}/fileSearchStores/{id}/operations/{operation}",
+    "get /{version}/fileSearchStores/{id}/upload/operations/{operation}",
+    "post /upload/{version}/fileSearchStores/{id}:uploadToFileSearchStore",
     "post /upload/{version}/files",
     "put /upload/{version}/files",
     "get /x/journal",
@@ -531,4 +541,53 @@ async fn test_controls_are_off_by_default_with_keys_and_name_the_setting() {
     }
     let server = TestServer::builder().keys(&[OURS]).start().await;
     assert_eq!(server.get("/x/journal").await.status, 403, "authentication comes first");
+}
+
+#[tokio::test]
+async fn file_search_stores_of_another_key_do_not_exist() {
+    let server = server().await;
+    let stores = "/v1beta/fileSearchStores";
+    let made = send(&server, OURS, "POST", stores, &json!({"displayName": "a"})).await;
+    let store = made.body["name"].as_str().expect("it has one").to_owned();
+    let upload = format!("/upload/v1beta/{store}:uploadToFileSearchStore");
+    let started = server
+        .request("POST", &upload)
+        .header("x-goog-api-key", OURS)
+        .header("x-goog-upload-protocol", "resumable")
+        .header("x-goog-upload-command", "start")
+        .json(&json!({"displayName": "a.txt", "mimeType": "text/plain"}));
+    let started = Reply::to(started).await;
+    let url = started.headers["x-goog-upload-url"].to_str().expect("it is one");
+    let rest = url.split_once("/upload/").expect("it is an upload").1;
+    let finish = |key: Option<&str>| {
+        let request = server
+            .request("POST", &format!("/upload/{rest}"))
+            .header("x-goog-upload-command", "upload, finalize")
+            .header("x-goog-upload-offset", 0);
+        let request = key.into_iter().fold(request, |r, key| r.header("x-goog-api-key", key));
+        Reply::to(request.body("Moss is green."))
+    };
+    assert_eq!(finish(Some(THEIRS)).await.status, 404, "the upload is of another key");
+    let done = finish(None).await;
+    assert_eq!(done.status, 200, "{}", done.body);
+    let document = done.body["response"]["documentName"].as_str().expect("it has one");
+    let operation = done.body["name"].as_str().expect("it has one");
+    let imported = operation.replace("/upload/", "/");
+    let file = json!({"fileName": "files/none"});
+    for (method, path, body, ours) in [
+        ("GET", store.clone(), Value::Null, 200),
+        ("GET", format!("{store}/documents"), Value::Null, 200),
+        ("GET", document.to_owned(), Value::Null, 200),
+        ("GET", operation.to_owned(), Value::Null, 200),
+        ("GET", imported, Value::Null, 200),
+        ("POST", format!("{store}:importFile"), file, 403),
+        ("DELETE", document.to_owned(), Value::Null, 200),
+        ("DELETE", store.clone(), Value::Null, 200),
+    ] {
+        let path = format!("/v1beta/{path}");
+        let theirs = send(&server, THEIRS, method, &path, &body).await;
+        assert_eq!(theirs.status, 404, "{method} {path}: {}", theirs.body);
+        assert_eq!(send(&server, OURS, method, &path, &body).await.status, ours, "{method} {path}");
+    }
+    assert_eq!(send(&server, THEIRS, "GET", stores, &Value::Null).await.body, json!({}));
 }

@@ -16,6 +16,13 @@ UNDECLARED = {
     ("GoogleSearchResult", "title"),
     ("GoogleSearchResult", "url"),
     ("GoogleSearchResult", "snippet"),
+    # The content of a page, which the real service does not return.
+    ("URLContextResult", "title"),
+    ("URLContextResult", "text"),
+    # Excerpts of documents. The SDK's type of them declares no members, and that of the step not even them; both were seen on the
+    # wire of the real service.
+    ("FileSearchResultStep", "result"),
+    *(("FileSearchResult", name) for name in ["title", "text", "file_search_store", "document_uri", "custom_metadata"]),
     ("Usage", "initial_input_tokens"),  # since google-genai 3; here for 2
 }
 # Open enums: any model name is valid, and media types come back as they were sent.

@@ -13,6 +13,11 @@ const UNDECLARED = [
   ['title', 'result'], // results given by a scenario
   ['url', 'result'],
   ['snippet', 'result'],
+  ['text', 'result'], // the content of a page
+  ['result', 'file_search_result'], // seen on the wire of the real service, with excerpts
+  ['file_search_store', 'result'],
+  ['document_uri', 'result'],
+  ['custom_metadata', 'result'],
   ['promptTokenDetails', 'usageMetadata'], // of embeddings: recorded from the real service
   ['serviceTier', 'usageMetadata'], // recorded from the real service
   ['supportedGenerationMethods', 'Model'], // the SDK calls it supportedActions, and renames it
@@ -51,6 +56,8 @@ function typeOf({ kind, path, status, body }) {
 const KNOWN = new Set([
   ...['user_input', 'model_output', 'thought', 'code_execution_call', 'code_execution_result', 'function_call'],
   ...['function_result', 'google_search_call', 'google_search_result', 'text', 'image', 'audio', 'video', 'document'],
+  ...['url_context_call', 'url_context_result', 'google_maps_call', 'google_maps_result', 'file_search_call'],
+  ...['file_search_result', 'mcp_server_tool_call', 'mcp_server_tool_result'],
 ]);
 
 function without(value, place) {

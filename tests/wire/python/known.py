@@ -39,6 +39,13 @@ PAYLOADS = {
     "code_execution_result": {"result": ""},
     "google_search_call": {"arguments": {"queries": []}},
     "google_search_result": {"result": []},
+    "url_context_call": {"arguments": {"urls": []}},
+    "url_context_result": {"result": []},
+    "google_maps_call": {"arguments": {"queries": []}},
+    "google_maps_result": {"result": []},
+    "mcp_server_tool_call": {"name": "", "server_name": "", "arguments": {}},
+    "mcp_server_tool_result": {"result": []},
+    "tool_search_call": {"arguments": {"function_names": []}},
 }
 
 
@@ -72,6 +79,16 @@ def classic(name):
 
 def cached(body):
     return classic("CachedContent" if "name" in body else "ListCachedContentsResponse")(body)
+
+
+def file_search(one, many):
+    return lambda body: classic(one if "name" in body else many)(body)
+
+
+def operation(body):
+    """The SDK reads the type of the response from the class of the operation, and drops the file's size and type."""
+    response = {name: body["response"].get(name) for name in ("parent", "documentName")}
+    return classic("ImportFileOperation")({**body, "response": response})
 
 
 def declared(root, mistake):
@@ -119,6 +136,11 @@ ROUTES = [
     ("answer", r"/models$", classic("ListModelsResponse")),
     ("answer", r"/cachedContents$", cached),
     ("answer", r"/cachedContents/[^:]+$", classic("CachedContent")),
+    ("answer", r"/fileSearchStores$", file_search("FileSearchStore", "ListFileSearchStoresResponse")),
+    ("answer", r"/fileSearchStores/[^/:]+$", classic("FileSearchStore")),
+    ("answer", r"/documents$", classic("ListDocumentsResponse")),
+    ("answer", r"/documents/[^/]+$", classic("Document")),
+    ("answer", r"/fileSearchStores/.*(/operations/|:importFile|:uploadToFileSearchStore)", operation),
     ("answer", r"^/upload/", lambda body: classic("File")(body["file"])),
     ("answer", r"^/v1[a-z]*/files$", classic("ListFilesResponse")),
     ("answer", r"^/v1[a-z]*/files/[^:]+$", classic("File")),

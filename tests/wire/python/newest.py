@@ -198,6 +198,7 @@ def normal(path):
     """Without the version, the query and the names of parameters."""
     path = re.sub(r"^(upload/)?\{+(api_version|version)\}+/", r"\1", path.lstrip("/")).partition("?")[0]
     path = re.sub(r"^\{model\}:", "models/{}:", path)
+    path = re.sub(r"^upload/\{file_search_store_name\}", "upload/fileSearchStores/{}", path)
     return re.sub(r"\{[^}]*\}", "{}", path)
 
 

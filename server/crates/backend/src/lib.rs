@@ -11,12 +11,16 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::mpsc;
 
-use domain::interaction::{Content, Failure, Found, GenerationConfig, Reason, Step, Usage};
+use domain::interaction::{
+    Content, Failure, Found, GenerationConfig, Reason, Step, ToolUse, Usage,
+};
 use parse::json::JsonSize;
 
+mod built_in;
 mod context;
 mod embedding;
 
+pub use built_in::{AllowedTools, BuiltIn, ComputerUse, FileSearch, GoogleMaps, McpServer};
 pub use context::RequestContext;
 pub use embedding::{Embed, EmbedInput, EmbedPart, Embedded, MediaContent};
 
@@ -94,9 +98,20 @@ pub struct Tools {
     /// configured.
     pub google_search: bool,
     pub functions: Vec<Function>,
+    /// The other tools that the client declared.
+    pub built_in: Vec<BuiltIn>,
     /// Names of all tools that the client offered in this request, `code_execution` included, even
     /// if it is no longer available.
     pub offered: Vec<String>,
+}
+
+impl Tools {
+    /// Whether a model may call a client's function of this name that was not declared.
+    pub fn has_predefined(&self, name: &str) -> bool {
+        self.built_in.iter().any(
+            |tool| matches!(tool, BuiltIn::ComputerUse(computer) if computer.has_function(name)),
+        )
+    }
 }
 
 /// A function of the client.
@@ -162,6 +177,9 @@ pub enum ModelEvent {
     Lookup {
         queries: Vec<String>,
     },
+    /// A tool that has already been used, or that the server is to use. If the model waits for the result,
+    /// its turn ends with [`Finish::Searched`].
+    Tool(ToolUse),
     /// A function for the client to call. More may follow; the interaction ends its turn at `End`.
     FunctionCall {
         name: String,
@@ -202,6 +220,7 @@ impl ModelEvent {
                 of_texts(&mut queries.iter().chain(found))
             }
             ModelEvent::Lookup { queries } => of_texts(&mut queries.iter()),
+            ModelEvent::Tool(used) => used.size(),
             ModelEvent::FunctionCall { name, arguments } => {
                 let JsonSize { values, text_bytes } = JsonSize::of(arguments);
                 JsonSize { values, text_bytes: text_bytes + name.len() }
@@ -250,7 +269,7 @@ pub enum Finish {
     Stop,
     /// Stopped by the limit on output tokens.
     MaxTokens,
-    /// The model must be called again with the search results.
+    /// The model must be called again with the results of searches and other tools.
     Searched,
     /// Cut off; the output is not an answer.
     Stopped(Reason),

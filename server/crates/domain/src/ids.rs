@@ -9,6 +9,8 @@ use uuid::Uuid;
 /// Prefix of the characters of an interaction's id on a server with a seed. A random id has it once
 /// in a thousand million.
 const SEEDED: &[u8] = b"seeded";
+/// Maximum length of a name in an id, as in the real service.
+const MAX_SLUG: usize = 26;
 /// Characters of an interaction's id.
 const LETTERS: usize = 23;
 
@@ -128,6 +130,22 @@ pub fn cached_content() -> String {
     letters(40, random)
 }
 
+/// Id of a file search store or of a document: the name that it displays, and 12 characters.
+pub fn file_search(display_name: &str) -> String {
+    with_slug(display_name, &letters(12, random))
+}
+
+/// A name as the beginning of an id, in lower case and without other characters.
+pub fn with_slug(name: &str, end: &str) -> String {
+    let plain = name.chars().map(|letter| match letter.to_ascii_lowercase() {
+        plain if plain.is_ascii_alphanumeric() => plain,
+        _ => '-',
+    });
+    let slug: String = plain.take(MAX_SLUG).collect();
+    let words: Vec<&str> = slug.split('-').filter(|word| !word.is_empty()).collect();
+    if words.is_empty() { end.to_owned() } else { format!("{}-{end}", words.join("-")) }
+}
+
 /// Id of a batch: 36 characters, as in the real service.
 pub fn batch() -> String {
     letters(36, random)
@@ -208,5 +226,20 @@ mod tests {
         for id in ["", "v1_", "x", "v1_../etc", "v1_ä", &format!("v1_{}", "a".repeat(200))] {
             assert!(!is_interaction(id), "{id} was taken for an id");
         }
+    }
+
+    #[test]
+    fn an_id_begins_with_the_name_that_it_displays() {
+        for (name, wanted) in [
+            ("Manual", "manual-x"),
+            ("a b/c.TXT", "a-b-c-txt-x"),
+            ("--", "x"),
+            ("苔", "x"),
+            ("", "x"),
+            ("abcdefghijklmnopqrstuvwxyz0", "abcdefghijklmnopqrstuvwxyz-x"),
+        ] {
+            assert_eq!(with_slug(name, "x"), wanted, "{name}");
+        }
+        assert!(file_search(&"a".repeat(100)).len() <= 40);
     }
 }

@@ -1,6 +1,7 @@
 //! Converts a recording to a scenario: the request becomes the conditions, the output becomes the
 //! script.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -9,6 +10,7 @@ use bytes::Bytes;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use serde_saphyr::{ser_options, to_string_with_options};
+use strum::VariantNames as _;
 
 use super::question::{Question, start_of};
 use super::session::{RecordedEvent, RecordedEventKind, Recording};
@@ -16,7 +18,8 @@ use super::{RecordingError, RecordingMetadata};
 use backend::{BackendError, FileContent, Finish, Prompt};
 use domain::chaos::fault;
 use domain::interaction::{
-    CodeResult, Failure, FailureDelivery, FailureKind, Media, Source, Usage,
+    CodeResult, Failure, FailureDelivery, FailureKind, Media, ServerTool, Source, ToolRequest,
+    ToolResult, ToolUse, Usage,
 };
 use redaction::Secrets;
 
@@ -37,6 +40,8 @@ pub struct Script<'s> {
     left_out: Vec<String>,
     /// Queries of a search whose result is still missing.
     queries: Value,
+    /// Calls of other tools whose results are still missing, by id.
+    calls: HashMap<String, ToolRequest>,
 }
 
 /// The content of a picture file and the parts of its name.
@@ -76,6 +81,7 @@ impl<'s> Script<'s> {
             pictures: Vec::new(),
             left_out: Vec::new(),
             queries: Value::Null,
+            calls: HashMap::new(),
         };
         let counted =
             recording.events.iter().any(|event| matches!(event.kind, RecordedEventKind::Counted));
@@ -131,12 +137,18 @@ impl<'s> Script<'s> {
             let tool = match &part.value {
                 part if part.get("code").is_some() => "code_execution",
                 part if part.get("search").is_some() => "google_search",
-                part => match part["function_call"]["name"].as_str() {
-                    Some(name) => name,
-                    None => return false,
-                },
+                part => {
+                    let is_tool = |name: &&str| part.get(name).is_some();
+                    match ServerTool::VARIANTS.iter().copied().find(is_tool) {
+                        Some(tool) => tool,
+                        None => match part["function_call"]["name"].as_str() {
+                            Some(name) => name,
+                            None => return false,
+                        },
+                    }
+                }
             };
-            !allowed.contains(&tool)
+            !allowed.contains(&tool) && !asked.tools.has_predefined(tool)
         })
     }
 
@@ -184,6 +196,7 @@ impl<'s> Script<'s> {
                     .collect();
                 self.structure(when, "search", json!({"queries": queries, "results": pages}));
             }
+            RecordedEventKind::Tool(used) => self.tool(when, used.clone()),
             RecordedEventKind::Step(step) => self.step(when, step),
             RecordedEventKind::Counted => {}
             RecordedEventKind::Ended(end) => match end.finish {
@@ -336,8 +349,26 @@ impl<'s> Script<'s> {
                     .collect();
                 self.structure(when, "search", json!({"queries": queries, "results": pages}));
             }
-            other => self.left_out.push(other.to_owned()),
+            other => {
+                let id = |name: &str| step[name].as_str().unwrap_or_default().to_owned();
+                if let Some(request) = ToolRequest::of_step(step) {
+                    self.calls.insert(id("id"), request);
+                    return;
+                }
+                let request = self.calls.remove(&id("call_id"));
+                match (request, ToolResult::of_step(step)) {
+                    (Some(request), result @ Some(_)) => {
+                        self.tool(when, ToolUse { request, result });
+                    }
+                    _ => self.left_out.push(other.to_owned()),
+                }
+            }
         }
+    }
+
+    fn tool(&mut self, when: String, used: ToolUse) {
+        let tool = used.request.tool();
+        self.structure(when, tool.as_str(), scenario::tool_part(used));
     }
 }
 

@@ -13,7 +13,9 @@ use tokio::time::Instant;
 use super::RecordingWriter;
 use backend::{BackendError, End, ModelEvent, Passthrough, Prompt, RequestContext};
 use domain::failure;
-use domain::interaction::{CodeResult, Found, Media, PassthroughStep, Step};
+use domain::interaction::{
+    CodeResult, Found, Media, PassthroughStep, Step, ToolRequest, ToolResult, ToolUse,
+};
 use parse::json::JsonSize;
 
 /// Maximum size of all texts of a recording. It equals the maximum size of a scenario file.
@@ -76,6 +78,7 @@ pub enum RecordedEventKind {
         queries: Vec<String>,
         found: Vec<Found>,
     },
+    Tool(ToolUse),
     /// A complete step of an upstream server.
     Step(Value),
     /// Token counts that the model reported.
@@ -162,6 +165,23 @@ impl RecordingSession {
         });
     }
 
+    /// The result of a tool that the model requested.
+    pub fn used(&self, request: &ToolRequest, result: &ToolResult) {
+        self.with(|recording| {
+            let used = ToolUse { request: request.clone(), result: Some(result.clone()) };
+            if !recording.has_room(used.size().text_bytes) {
+                return;
+            }
+            let asked = recording.events.iter_mut().rev().find_map(|event| match &mut event.kind {
+                RecordedEventKind::Tool(asked) if asked.request == *request => Some(asked),
+                _ => None,
+            });
+            if let Some(asked) = asked {
+                *asked = used;
+            }
+        });
+    }
+
     /// Discards the output of the newest turn, because the model is called again.
     pub fn discard_turn(&self) {
         self.with(|recording| recording.events.truncate(recording.turn));
@@ -216,6 +236,7 @@ impl Recording {
                 RecordedEventKind::Step(step) => texts.push(step.to_string()),
                 RecordedEventKind::Ran(result, _) => texts.push(result.result.clone()),
                 RecordedEventKind::Search { .. }
+                | RecordedEventKind::Tool(_)
                 | RecordedEventKind::Counted
                 | RecordedEventKind::Ended(_)
                 | RecordedEventKind::Failed(_) => {}
@@ -260,6 +281,7 @@ impl Recording {
                 let queries = search::bounded(queries.clone());
                 self.push(RecordedEventKind::Search { queries, found: Vec::new() });
             }
+            ModelEvent::Tool(used) => self.push(RecordedEventKind::Tool(used.clone())),
             ModelEvent::Passthrough(Passthrough::Started(step)) => {
                 self.push(RecordedEventKind::Step(Value::Null));
                 self.passthrough = Some(PassthroughStep::new(step.clone()));
@@ -338,6 +360,7 @@ fn length(event: &ModelEvent) -> usize {
                 found.iter().map(|page| page.title.len() + page.url.len() + page.snippet.len());
             queries.iter().map(String::len).sum::<usize>() + pages.sum::<usize>()
         }
+        ModelEvent::Tool(used) => used.size().text_bytes,
         ModelEvent::Passthrough(Passthrough::Started(value) | Passthrough::Delta(value)) => {
             value.to_string().len()
         }

@@ -57,6 +57,7 @@ pub use scenario::diagnosis::frame;
 pub use scenario::library::{BrokenScenarios, files};
 pub use scenario::part::{Expect, Part};
 pub use scenario::part::{SYNTAX, ValueKind};
+pub use scenario::tool_keys::tool_part;
 pub use scenario::{GivenFile, Position, Scenario, ScenarioError, parse, parse_value, read, text};
 pub use template::child::{ARGUMENT as RENDER_ARGUMENT, main as render_template};
 pub use template::names::{NAMES, Unknown, unknown};

@@ -67,6 +67,7 @@ fn prompt(steps: &[Step]) -> Prompt {
             code_execution: true,
             google_search: false,
             functions: Vec::new(),
+            built_in: Vec::new(),
             offered: ["code_execution", "get_weather", "f", "g"].map(str::to_owned).into(),
         },
         generation_config: GenerationConfig::default(),
@@ -117,6 +118,7 @@ fn described(events: Vec<Result<ModelEvent, BackendError>>) -> String {
                 ("search", format!("{queries:?}{found:?}"))
             }
             Ok(ModelEvent::Lookup { queries }) => ("lookup", format!("{queries:?}")),
+            Ok(ModelEvent::Tool(used)) => ("tool", format!("{used:?}")),
             Ok(ModelEvent::Counted(usage)) => ("counted", format!("{usage:?}")),
             Ok(ModelEvent::End(end)) if end == End::default() => continue,
             Ok(

@@ -9,13 +9,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use bm25::{Embedder, EmbedderBuilder, Scorer, Tokenizer};
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use reqwest::Url;
-use unicode_segmentation::UnicodeSegmentation as _;
 
 use super::passage::{Document, PassageKind};
+use super::ranking::Ranking;
 use super::{Search, SearchError};
 use domain::interaction::Found;
 
@@ -73,8 +72,7 @@ struct Index {
 
 /// Passages with their ranking data.
 struct Ranked {
-    embedder: Embedder<u32, WordTokenizer>,
-    scorer: Scorer<usize, u32>,
+    ranking: Ranking,
     /// Path of the document and position in it, by passage number.
     passages: Vec<(PathBuf, usize)>,
 }
@@ -125,8 +123,8 @@ impl Documents {
         }
         let Some(ranked) = &index.ranked else { return Ok(Vec::new()) };
         let mut known = HashSet::new();
-        let best = ranked.scorer.matches(&ranked.embedder.embed(query)).into_iter();
-        let best = best.filter_map(|passage| ranked.passages.get(passage.id));
+        let best = ranked.ranking.matches(query);
+        let best = best.filter_map(|passage| ranked.passages.get(passage));
         // The best passage of each document.
         let best = best.filter(|(path, _)| known.insert(path));
         let page = |(path, at): &(PathBuf, usize)| {
@@ -233,23 +231,7 @@ impl Ranked {
             }
         }
         let corpus: Vec<&str> = texts.iter().map(String::as_str).collect();
-        let embedder =
-            EmbedderBuilder::with_tokenizer_and_fit_to_corpus(WordTokenizer, &corpus).build();
-        let mut scorer = Scorer::new();
-        for (number, text) in corpus.iter().enumerate() {
-            scorer.upsert(&number, embedder.embed(text));
-        }
-        Ranked { embedder, scorer, passages }
-    }
-}
-
-/// Words in any language, split by Unicode rules, in lower case.
-#[derive(Debug, Default)]
-struct WordTokenizer;
-
-impl Tokenizer for WordTokenizer {
-    fn tokenize(&self, text: &str) -> Vec<String> {
-        text.unicode_words().map(str::to_lowercase).collect()
+        Ranked { ranking: Ranking::new(&corpus), passages }
     }
 }
 

@@ -9,9 +9,12 @@
 
 #![forbid(unsafe_code)]
 
+mod chunks;
+mod filter;
 mod folder;
 mod markup;
 mod passage;
+mod ranking;
 mod searxng;
 
 use std::collections::HashSet;
@@ -23,7 +26,11 @@ use minijinja::HtmlEscape;
 
 use domain::interaction::Found;
 
+pub use chunks::{Chunking, chunks};
+pub use filter::{Filter, FilterError, Metadata, MetadataValue};
 pub use folder::{Folder, FolderError, FolderLimits};
+pub use passage::{Document, PassageKind};
+pub use ranking::Ranking;
 pub use searxng::{Searxng, SearxngError};
 
 /// Maximum number of queries in a search; further ones are ignored.

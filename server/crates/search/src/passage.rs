@@ -39,6 +39,20 @@ impl PassageKind {
     }
 }
 
+impl PassageKind {
+    /// The kind for a MIME type; `None` for content that is no text.
+    pub fn of_mime_type(mime_type: &str) -> Option<PassageKind> {
+        match mime_type {
+            "text/html" | "application/xhtml+xml" => Some(PassageKind::Html),
+            "text/markdown" => Some(PassageKind::Markdown),
+            "text/csv" | "text/tab-separated-values" => Some(PassageKind::Csv),
+            "application/json" | "application/xml" | "application/yaml" => Some(PassageKind::Text),
+            text if text.starts_with("text/") => Some(PassageKind::Text),
+            _ => None,
+        }
+    }
+}
+
 impl Document {
     /// `name` is the title of documents without their own.
     pub fn read(kind: PassageKind, content: &[u8], name: &str) -> Document {

@@ -19,6 +19,7 @@ mod checkpoint;
 mod clock;
 mod disk;
 mod failure;
+mod file_search;
 mod files;
 mod folder;
 mod load;
@@ -61,6 +62,10 @@ pub use batches::{
 pub use cached_contents::{CachedContent, CachedContents, MAX_CACHED_BYTES, MAX_CACHED_CONTENTS};
 pub use clock::Clock;
 pub use domain::owner::Owner;
+pub use file_search::{
+    FileSearchApplied, FileSearchChange, FileSearchStores, MAX_CHUNK_BYTES, MAX_DOCUMENTS,
+    MAX_FILE_SEARCH_STORES, StoredDocument, StoredFileSearchStore,
+};
 pub use files::{Announced, FileLimits, Files, Receiving, StoredFile, UploadError, UploadState};
 pub use load::StoredSize;
 pub use log::{Follower, Log, LogEntry, now};
@@ -493,6 +498,10 @@ impl Store {
 
     pub fn cached_contents(&self) -> CachedContents {
         CachedContents::new(Arc::clone(&self.0))
+    }
+
+    pub fn file_search_stores(&self) -> FileSearchStores {
+        FileSearchStores::new(Arc::clone(&self.0))
     }
 
     pub fn batches(&self) -> StoredBatches {

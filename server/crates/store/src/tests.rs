@@ -420,6 +420,8 @@ async fn older_interactions_without_an_owner_get_the_default_owner() {
         "ALTER TABLE interactions DROP COLUMN memory",
         "ALTER TABLE events DROP COLUMN memory",
         "DROP TABLE cached_contents",
+        "DROP TABLE file_search_stores",
+        "DROP TABLE file_search_documents",
         "DROP TABLE batches",
         "DROP TABLE batch_requests",
         "DELETE FROM _sqlx_migrations WHERE version >= 4",
@@ -499,6 +501,8 @@ async fn batches_from_before_their_methods_generate_contents() {
     assert_eq!(find(&store).await, batch);
     for statement in [
         "ALTER TABLE batches DROP COLUMN method",
+        "DROP TABLE file_search_stores",
+        "DROP TABLE file_search_documents",
         "DELETE FROM _sqlx_migrations WHERE version >= 11",
     ] {
         sqlx::query(statement).execute(&store.0.readers).await.expect("the folder is ours");

@@ -14,6 +14,7 @@ use super::batches::BatchChange;
 use super::blobs::Pin;
 use super::cached_contents::CacheChange;
 use super::disk::{Disk, pages};
+use super::file_search::{FileSearchApplied, FileSearchChange};
 use super::files::{Applied, Change};
 use super::log::{Log, LogEntry};
 use super::rows::Rows;
@@ -58,6 +59,7 @@ enum Job {
     Files(Change, Reply<Change>),
     Cache(CacheChange, Reply<CacheChange>),
     Batch(BatchChange, Reply<BatchChange>),
+    FileSearch(FileSearchChange, Reply<FileSearchChange>),
     Reclaim(oneshot::Sender<()>),
     Close(oneshot::Sender<()>),
 }
@@ -157,6 +159,14 @@ impl Writer {
         self.change(change, Job::Cache).await
     }
 
+    /// Changes the rows of file search stores.
+    pub async fn change_file_search(
+        &self,
+        change: FileSearchChange,
+    ) -> Result<FileSearchApplied, StoreError> {
+        self.change(change, Job::FileSearch).await
+    }
+
     /// Changes the rows of batches.
     pub async fn change_batch(&self, change: BatchChange) -> Result<u64, StoreError> {
         self.change(change, Job::Batch).await
@@ -253,6 +263,9 @@ async fn write(
                     let _ = done.send(apply(&mut connection, change, &mut disk).await);
                 }
                 Job::Cache(change, done) => {
+                    let _ = done.send(apply(&mut connection, change, &mut disk).await);
+                }
+                Job::FileSearch(change, done) => {
                     let _ = done.send(apply(&mut connection, change, &mut disk).await);
                 }
                 Job::Batch(change, done) => {

@@ -59,6 +59,7 @@ fn tools(prompt: &Prompt, execution: Execution) -> Vec<Value> {
     }
     let theirs = THEIRS.iter().filter(|tool| prompt.tools.offered.iter().any(|o| o == *tool));
     tools.extend(theirs.map(|tool| json!({"type": tool})));
+    tools.extend(prompt.tools.built_in.iter().map(|tool| json!(tool)));
     tools.extend(prompt.tools.functions.iter().map(function));
     tools
 }

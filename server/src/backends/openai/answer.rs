@@ -4,11 +4,12 @@
 use futures_util::StreamExt as _;
 use serde_json::Value;
 
+use super::built_in;
 use super::request::GOOGLE_SEARCH;
 use crate::backends::upstream::python::{self, RUN_PYTHON};
 use crate::backends::upstream::{self, Datas, UpstreamError, UpstreamReply};
 use backend::{End, Finish, ModelEvent, Tools};
-use domain::interaction::{Reason, Tokens, Usage};
+use domain::interaction::{Reason, Tokens, ToolUse, Usage};
 
 /// Maximum number of tool calls in one turn.
 const MAX_CALLS: usize = 64;
@@ -93,7 +94,7 @@ impl ChatTurn {
         }
     }
 
-    /// The final events: first searches, because they are made at once, then the client's
+    /// The final events: first searches and other tools, because they run at once, then the client's
     /// functions, or else code. The model repeats a code call beside function calls after the
     /// functions are answered.
     pub fn end(self, tools: &Tools) -> Result<Last, UpstreamError> {
@@ -107,6 +108,9 @@ impl ChatTurn {
                 GOOGLE_SEARCH if tools.google_search => events.push(call.search()),
                 GOOGLE_SEARCH if !is_declared => {
                     functions.push(stopped(Reason::UnexpectedToolCall));
+                }
+                name if !is_declared && built_in::is_offered(tools, name) => {
+                    events.push(call.tool());
                 }
                 RUN_PYTHON if !is_declared => code = code.or_else(|| Some(call.code())),
                 _ => functions.push(call.function()),
@@ -213,27 +217,36 @@ impl PartialCall {
 
     /// `{"queries": […]}`, or the variants of small models: a single string, or any other field
     /// name.
-    fn search(&self) -> ModelEvent {
+    fn words(&self, name: &str) -> Vec<String> {
         let given = match parse::json::parse(self.arguments.as_bytes()) {
             Ok(Value::Object(fields)) => {
-                let queries = fields.get("queries").or_else(|| fields.values().next());
-                queries.cloned().unwrap_or_default()
+                let words = fields.get(name).or_else(|| fields.values().next());
+                words.cloned().unwrap_or_default()
             }
             Ok(other) => other,
             Err(_) if self.arguments.trim_start().starts_with('{') => Value::Null,
             Err(_) => Value::String(self.arguments.clone()),
         };
-        let queries: Vec<String> = match given {
-            Value::String(query) => vec![query],
-            Value::Array(queries) => {
-                queries.iter().filter_map(|query| query.as_str().map(str::to_owned)).collect()
+        let words: Vec<String> = match given {
+            Value::String(word) => vec![word],
+            Value::Array(words) => {
+                words.iter().filter_map(|word| word.as_str().map(str::to_owned)).collect()
             }
             _ => Vec::new(),
         };
-        if queries.iter().all(|query| query.trim().is_empty()) {
-            return malformed();
-        }
-        ModelEvent::Lookup { queries }
+        if words.iter().all(|word| word.trim().is_empty()) { Vec::new() } else { words }
+    }
+
+    fn search(&self) -> ModelEvent {
+        let queries = self.words("queries");
+        if queries.is_empty() { malformed() } else { ModelEvent::Lookup { queries } }
+    }
+
+    /// The call of a tool that this server runs.
+    fn tool(&self) -> ModelEvent {
+        let request = built_in::request(&self.name, |name| self.words(name));
+        let used = request.map(|request| ModelEvent::Tool(ToolUse { request, result: None }));
+        used.unwrap_or_else(malformed)
     }
 
     fn code(&self) -> ModelEvent {

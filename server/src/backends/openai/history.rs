@@ -4,11 +4,12 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
+use super::built_in;
 use super::request::GOOGLE_SEARCH;
 use crate::backends::upstream::python::RUN_PYTHON;
 use domain::interaction::{
     CitedPages, CodeCall, CodeResult, Content, FunctionCall, FunctionResult, Media, MediaKind,
-    SearchCall, SearchResult, Source, Step,
+    SearchCall, SearchResult, Source, Step, ToolRequest, ToolResult,
 };
 
 /// Message format that the model supports.
@@ -38,7 +39,8 @@ pub fn messages(steps: &[Step], format: ModelFormat) -> Vec<Value> {
             Step::FunctionResult(result) => chat.function_result(result),
             Step::SearchCall(call) => chat.search(call),
             Step::SearchResult(result) => chat.search_result(result),
-            Step::Thought { .. } | Step::Passthrough(_) => {}
+            Step::Passthrough(step) => chat.tool_step(step),
+            Step::Thought { .. } => {}
         }
     }
     chat.messages
@@ -123,7 +125,7 @@ impl Chat {
 
     fn search_result(&mut self, result: &SearchResult) {
         let pages = result.found.iter().map(|page| {
-            let number = self.sources.number(page);
+            let number = self.sources.number(page.source());
             format!("[{number}] {}\n{}\n{}", page.title, page.url, page.snippet)
         });
         let mut text = pages.collect::<Vec<_>>().join("\n\n");
@@ -136,6 +138,25 @@ impl Chat {
             self.tool(&result.call_id, &text);
         } else {
             let text = format!("```found\n{text}\n```");
+            self.push_user(vec![json!({"type": "text", "text": text})]);
+        }
+    }
+
+    /// The call or the result of another tool. What a model without tools gets is only the result.
+    fn tool_step(&mut self, step: &Value) {
+        let call = ToolRequest::of_step(step).and_then(|request| built_in::call(&request));
+        if let (Some((name, arguments)), Some(id)) = (call, step["id"].as_str()) {
+            if self.format.tools {
+                self.call(id, &name, &arguments);
+            }
+            return;
+        }
+        let Some(result) = ToolResult::of_step(step) else { return };
+        let text = built_in::text_of(&result, &mut self.sources);
+        let call_id = step["call_id"].as_str().unwrap_or_default();
+        if self.unanswered.iter().any(|id| id == call_id) {
+            self.tool(call_id, &text);
+        } else if self.unanswered.is_empty() {
             self.push_user(vec![json!({"type": "text", "text": text})]);
         }
     }

@@ -27,6 +27,7 @@ use resources::budget::Budget;
 
 mod abilities;
 mod answer;
+mod built_in;
 mod embed;
 mod fence;
 mod history;
@@ -173,7 +174,7 @@ impl Core {
         if blocks != Blocks::default() {
             Reading::Blocks(fence::Reader::new(blocks))
         } else if in_doubt {
-            Reading::Either(reading::Held::new(offered))
+            Reading::Either(reading::Held::new(offered).into())
         } else {
             Reading::Text
         }

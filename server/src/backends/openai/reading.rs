@@ -20,7 +20,7 @@ pub enum Reading {
     Blocks(Reader),
     /// Functions were offered, but the model has not called one yet. Some servers silently drop the
     /// functions, and then models write blocks.
-    Either(Held),
+    Either(Box<Held>),
 }
 
 /// The model's output from its first block on. A block counts if no call follows.
@@ -102,9 +102,10 @@ impl Held {
 /// first call should write blocks.
 fn way(last: &[ModelEvent]) -> Option<Way> {
     last.iter().find_map(|event| match event {
-        ModelEvent::Code(_) | ModelEvent::Lookup { .. } | ModelEvent::FunctionCall { .. } => {
-            Some(Way::Calls)
-        }
+        ModelEvent::Code(_)
+        | ModelEvent::Lookup { .. }
+        | ModelEvent::Tool(_)
+        | ModelEvent::FunctionCall { .. } => Some(Way::Calls),
         ModelEvent::End(End { finish: Finish::Stopped(Reason::MalformedFunctionCall), .. }) => {
             Some(Way::Blocks)
         }

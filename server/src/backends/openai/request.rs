@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::abilities::Ability;
 use super::fence::Blocks;
-use super::history;
+use super::{built_in, history};
 use crate::backends::upstream::python::{self, ABOUT_CODE, WITH_TOOL};
 use backend::{Function, Prompt};
 use domain::interaction::{Content, MediaKind, Step, ToolMode};
@@ -78,7 +78,9 @@ impl Asking<'_> {
                 let called = |step: &Step| {
                     matches!(step, Step::CodeCall(_) | Step::FunctionCall(_) | Step::SearchCall(_))
                 };
-                let offered = prompt.tools.code_execution || prompt.tools.google_search;
+                let offered = prompt.tools.code_execution
+                    || prompt.tools.google_search
+                    || !built_in::functions(&prompt.tools).is_empty();
                 self.tools && (offered || prompt.steps.iter().any(called))
             }
             Ability::Images => self.images && prompt.steps.iter().any(has_image),
@@ -96,6 +98,9 @@ impl Asking<'_> {
         if prompt.tools.google_search {
             parts.push(ABOUT_SEARCH.into());
             parts.push(if self.tools { SEARCH_WITH_TOOL } else { SEARCH_WITH_FENCES }.into());
+        }
+        if self.tools {
+            parts.extend(built_in::about(&prompt.tools));
         }
         (!parts.is_empty()).then(|| parts.join("\n\n"))
     }
@@ -119,7 +124,12 @@ impl Asking<'_> {
         };
         let python = prompt.tools.code_execution.then(python::tool);
         let search = prompt.tools.google_search.then_some(search);
-        python.iter().chain(&search).chain(&prompt.tools.functions).map(tool).collect()
+        let built_in = built_in::functions(&prompt.tools);
+        // The client's function counts where a tool has the same name.
+        let functions = &prompt.tools.functions;
+        let built_in =
+            built_in.iter().filter(|tool| !functions.iter().any(|f| f.name == tool.name));
+        python.iter().chain(&search).chain(built_in).chain(functions).map(tool).collect()
     }
 
     /// Google's settings that have a different name here but the same meaning.

@@ -5,7 +5,6 @@
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use protocol::MAX_BLOB_BYTES;
 use reqwest::redirect::Policy;
 use reqwest::{Client, Url};
 
@@ -66,6 +65,8 @@ pub enum FetchError {
     NotAllowed(String),
     #[error("the file at '{0}' could not be fetched: {1}")]
     Failed(String, String),
+    #[error("the file at '{url}' could not be fetched: its server responds with {status}")]
+    Status { url: String, status: u16 },
     /// The memory budget is exhausted.
     #[error("no memory left for the file")]
     NoMemory,
@@ -101,8 +102,13 @@ impl Fetcher {
         Url::parse(uri).is_ok_and(|url| self.from.allows(&url))
     }
 
-    /// Fetches a file; its memory is taken from the budget as it arrives.
-    pub async fn fetch(&self, uri: &str, budget: &Budget) -> Result<Fetched, FetchError> {
+    /// Fetches a file of at most this size; its memory is taken from the budget as it arrives.
+    pub async fn fetch(
+        &self,
+        uri: &str,
+        max_bytes: usize,
+        budget: &Budget,
+    ) -> Result<Fetched, FetchError> {
         let url = Url::parse(uri).ok().filter(|url| self.from.allows(url));
         let (Some(client), Some(url)) = (&self.client, url) else {
             return Err(FetchError::NotAllowed(uri.to_owned()));
@@ -112,7 +118,8 @@ impl Fetcher {
         let mut response =
             response.map_err(|_| failed("its server does not respond".to_owned()))?;
         if !response.status().is_success() {
-            return Err(failed(format!("its server responds with {}", response.status().as_u16())));
+            let status = response.status().as_u16();
+            return Err(FetchError::Status { url: uri.to_owned(), status });
         }
         let mime_type = response.headers().get(reqwest::header::CONTENT_TYPE);
         let mime_type = mime_type
@@ -121,8 +128,8 @@ impl Fetcher {
         let (mut content, mut memory) = (BytesMut::new(), Share::default());
         let broken = |_| failed("the connection broke".to_owned());
         while let Some(piece) = response.chunk().await.map_err(broken)? {
-            if content.len() + piece.len() > MAX_BLOB_BYTES {
-                return Err(failed(format!("it has more than {MAX_BLOB_BYTES} bytes")));
+            if content.len() + piece.len() > max_bytes {
+                return Err(failed(format!("it has more than {max_bytes} bytes")));
             }
             while memory.bytes() < content.len() + piece.len() {
                 memory.add(budget.take(STEP_BYTES).ok_or(FetchError::NoMemory)?);

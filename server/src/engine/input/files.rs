@@ -73,7 +73,7 @@ pub async fn of_input(
         let file = match &media.source {
             Source::Inline(content) => inline(found.len(), media, None, content),
             Source::Uri(uri) if sources.fetcher.allows(uri) => {
-                let fetched = sources.fetcher.fetch(uri, budget).await?;
+                let fetched = sources.fetcher.fetch(uri, MAX_BLOB_BYTES, budget).await?;
                 let Fetched { content, mime_type, memory } = fetched;
                 reserved.add(memory);
                 inline(found.len(), media, mime_type, &content)

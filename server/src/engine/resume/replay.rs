@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 
 use backend::{End, Finish, ModelEvent};
-use domain::interaction::{FunctionCall, SearchCall, Step};
+use domain::interaction::{FunctionCall, SearchCall, Step, ToolRequest};
 use search;
 
 /// The steps of an unfinished turn.
@@ -34,6 +34,11 @@ pub enum Replayed {
     Stored(Step),
     /// The same for a search whose result is not in the log.
     Unanswered(SearchCall),
+    /// The same for another tool.
+    UnansweredTool {
+        id: String,
+        request: ToolRequest,
+    },
     /// The open step will not be continued.
     Interrupted,
     New(ModelEvent),
@@ -99,6 +104,19 @@ impl ReplayFilter {
                         events.extend(self.pop_stored());
                     } else {
                         events.push(Replayed::Unanswered(call));
+                    }
+                    return Ok(events);
+                }
+                (Step::Passthrough(call), ModelEvent::Tool(used)) if used.request.is_of(call) => {
+                    let id = call["id"].as_str().unwrap_or_default().to_owned();
+                    let known = self.pop_stored();
+                    events.extend(known);
+                    let next = self.before.front().map(|before| &before.step);
+                    if matches!(next, Some(Step::Passthrough(result)) if result["call_id"] == *id) {
+                        events.extend(self.pop_stored());
+                    } else {
+                        let request = used.request.clone();
+                        events.push(Replayed::UnansweredTool { id, request });
                     }
                     return Ok(events);
                 }
@@ -185,7 +203,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use domain::interaction::{Content, SearchResult};
+    use domain::interaction::{Content, SearchResult, ToolResult, ToolStep, ToolUse};
 
     fn thought(summary: &str) -> Step {
         Step::Thought { summary: summary.into(), signature: "s".into() }
@@ -225,6 +243,21 @@ mod tests {
         }
         assert!(filter.is_done(), "logged steps remain");
         Ok(all)
+    }
+
+    #[test]
+    fn a_tool_whose_result_is_missing_runs_again() {
+        let request = ToolRequest::UrlContext { urls: vec!["http://h/".into()] };
+        let result = ToolResult::UrlContext(Vec::new());
+        let call = Step::Passthrough(ToolStep::call("c", "s", &request).into_value());
+        let answer = Step::Passthrough(ToolStep::result("c", "s", &result).into_value());
+        let event = || ModelEvent::Tool(ToolUse { request: request.clone(), result: None });
+        let replayed = filter(vec![call.clone(), answer.clone()], false, vec![event()]);
+        let stored = |step: &Step| Replayed::Stored(step.clone());
+        assert_eq!(replayed, Ok(vec![stored(&call), stored(&answer)]));
+        let replayed = filter(vec![call.clone()], false, vec![event()]);
+        let again = Replayed::UnansweredTool { id: "c".into(), request: request.clone() };
+        assert_eq!(replayed, Ok(vec![stored(&call), again]));
     }
 
     fn new_text(replayed: &Replayed) -> &str {

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::engine::Request;
-use backend::{Function, Tools};
+use backend::{BuiltIn, Function, Tools};
 use domain::interaction::{GenerationConfig, ServiceTier};
 use domain::namespace::Namespace;
 use store::{Head, Persistence};
@@ -19,6 +19,8 @@ struct ResumeState {
     #[serde(default)]
     google_search: bool,
     functions: Vec<FunctionState>,
+    #[serde(default)]
+    built_in: Vec<BuiltIn>,
     offered: Vec<String>,
     generation_config: GenerationConfig,
 }
@@ -45,6 +47,7 @@ pub fn encode(namespace: &Namespace, request: &Request) -> String {
                 parameters,
             })
             .collect(),
+        built_in: request.tools.built_in.clone(),
         offered: request.tools.offered.clone(),
         generation_config: request.generation_config.clone(),
     };
@@ -74,6 +77,7 @@ pub fn decode(head: &Head) -> Result<(Namespace, Request), serde_json::Error> {
                     parameters,
                 })
                 .collect(),
+            built_in: state.built_in,
             offered: state.offered,
         },
         generation_config: state.generation_config,

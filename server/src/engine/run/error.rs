@@ -27,6 +27,9 @@ pub enum RunError {
     InvalidAnswer(String),
     #[error("could not compare the answer with the response format: {0}")]
     Unchecked(CheckError),
+    /// With its name.
+    #[error("a file search store does not exist")]
+    NoFileSearchStore(String),
     #[error(transparent)]
     Sandbox(#[from] SandboxError),
     #[error(transparent)]
@@ -82,6 +85,10 @@ impl RunError {
             RunError::InvalidAnswer(why) => (
                 FailureKind::Internal,
                 format!("The model's answer does not fit 'response_format': {why}."),
+            ),
+            RunError::NoFileSearchStore(name) => (
+                FailureKind::NotFound,
+                format!("The resource {name} was not found (or permission denied)."),
             ),
             RunError::Sandbox(error) => return error.into(),
             RunError::Store(error) => return error.into(),

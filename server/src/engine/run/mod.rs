@@ -11,6 +11,7 @@ mod gate;
 mod generated;
 pub mod report;
 pub mod steps;
+mod tools;
 pub mod usage;
 
 use std::collections::VecDeque;
@@ -26,7 +27,8 @@ use backend::{
 pub use code::CodeRunner;
 use domain::interaction::{
     AwaitingCode, AwaitingModel, CodeCall, CodeResult, Content, Event, Failure, FailureKind,
-    Finished, Found, FunctionCall, Media, MediaKind, SearchCall, Source, Status, Step, Turn,
+    Finished, Found, FunctionCall, Media, MediaKind, SearchCall, Source, Status, Step, ToolRequest,
+    ToolUse, Turn,
 };
 pub use error::RunError;
 pub use gate::ResponseGate;
@@ -40,6 +42,7 @@ use sandbox_client::RunOutput;
 use search::Search;
 pub use steps::StepWriter;
 use store::StoreError;
+pub use tools::ToolRunner;
 
 /// An interaction while it runs.
 #[derive(Debug)]
@@ -47,6 +50,7 @@ pub struct Run {
     pub backend: Arc<dyn Backend>,
     /// Absent if the server has no search backend.
     pub search: Option<Arc<dyn Search>>,
+    pub tools: ToolRunner,
     pub prompt: Prompt,
     pub context: RequestContext,
     pub steps: StepWriter,
@@ -128,7 +132,10 @@ impl Run {
         self.steps.usage.asked();
         prompt.steps = turn.steps().into();
         prompt.tools.code_execution &= turn.may_run_code();
-        prompt.tools.google_search &= turn.may_search();
+        if !turn.may_search() {
+            prompt.tools.google_search = false;
+            prompt.tools.built_in.clear();
+        }
         (self.backend.generate(prompt, &self.context), None)
     }
 
@@ -203,6 +210,7 @@ impl Run {
                 let turn = turn.with_step(Step::SearchCall(call.clone()));
                 Ok(self.search(turn, call).await?)
             }
+            Replayed::UnansweredTool { id, request } => self.use_tool(turn, &id, request).await,
             Replayed::Interrupted => Ok(self.steps.close(turn)),
             Replayed::New(event) => self.write(turn, event).await,
         }
@@ -229,6 +237,14 @@ impl Run {
                 let turn = self.end_step(turn);
                 let (turn, call) = self.steps.search_call(turn, search::bounded(queries));
                 self.search(turn, call).await?
+            }
+            ModelEvent::Tool(ToolUse { request, result }) => {
+                let turn = self.end_step(turn);
+                let (turn, id) = self.steps.tool_call(turn, &request);
+                match result {
+                    Some(result) => self.steps.tool_result(turn, &id, &result),
+                    None => self.use_tool(turn, &id, request).await?,
+                }
             }
             ModelEvent::FunctionCall { name, arguments } => {
                 let turn = self.end_step(turn);
@@ -293,6 +309,7 @@ impl Run {
         let mut prompt = self.prompt.clone();
         prompt.tools.code_execution = false;
         prompt.tools.google_search = false;
+        prompt.tools.built_in.clear();
         let mut steps = turn.steps().to_vec();
         steps.push(Step::ModelOutput(vec![Content::text(answer)]));
         steps.push(Step::UserInput(vec![Content::text(text)]));
@@ -417,5 +434,21 @@ impl Run {
         });
         RecordingSession::of(&self.context).searched(&call.queries, &found);
         Ok(self.steps.search_result(turn, call, found, is_error))
+    }
+
+    /// Runs a tool whose call is already written.
+    async fn use_tool(
+        &mut self,
+        turn: AwaitingModel,
+        call_id: &str,
+        request: ToolRequest,
+    ) -> Result<AwaitingModel, RunError> {
+        // Clients that follow the log see the call while the tool runs.
+        self.steps.flush().await?;
+        let result = self.tools.run(&request, &self.prompt).await?;
+        RecordingSession::of(&self.context).used(&request, &result);
+        let used = ModelEvent::Tool(ToolUse { request, result: Some(result.clone()) });
+        self.generated.add(&used, self.steps.count())?;
+        Ok(self.steps.tool_result(turn, call_id, &result))
     }
 }

@@ -8,7 +8,7 @@ use domain::ids::Ids;
 use domain::interaction::{
     AwaitingModel, CitedPages, CodeCall, CodeResult, Content, Delta, Event, Found, FunctionCall,
     MAX_CITATION_BYTES, Media, PassthroughStep, SearchCall, SearchResult, Step, StepStart,
-    citations,
+    ToolRequest, ToolResult, ToolStep, citations,
 };
 use journal::JournalHandle;
 use search;
@@ -270,6 +270,33 @@ impl StepWriter {
         let start = StepStart::SearchResult { call_id: result.call_id.clone() };
         self.whole_step(start, vec![Delta::SearchResult(result.clone())]);
         turn.with_step(Step::SearchResult(result))
+    }
+
+    /// The call of a tool, and its id.
+    pub fn tool_call(
+        &mut self,
+        turn: AwaitingModel,
+        request: &ToolRequest,
+    ) -> (AwaitingModel, String) {
+        let id = self.ids.call();
+        let step = ToolStep::call(&id, &self.ids.signature(), request);
+        (self.tool_step(turn, step), id)
+    }
+
+    pub fn tool_result(
+        &mut self,
+        turn: AwaitingModel,
+        call_id: &str,
+        result: &ToolResult,
+    ) -> AwaitingModel {
+        let step = ToolStep::result(call_id, &self.ids.signature(), result);
+        self.tool_step(turn, step)
+    }
+
+    fn tool_step(&mut self, turn: AwaitingModel, step: ToolStep) -> AwaitingModel {
+        let delta = Delta::Passthrough(step.delta.clone());
+        self.whole_step(StepStart::Tool(step.start.clone()), vec![delta]);
+        turn.with_step(Step::Passthrough(step.into_value()))
     }
 
     fn start(&mut self, start: StepStart) -> usize {

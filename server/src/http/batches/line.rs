@@ -101,7 +101,7 @@ async fn generate(
     memory.add(of_cache);
     let own = app.engine.has_own_signatures(&model);
     let read = move |body| request::generate(&model, body, own, prefix, &Dialect::Gemini);
-    let Generate { mut request, thoughts, cached } =
+    let Generate { mut request, thoughts, cached, invocations } =
         aside(body, read).await.map_err(invalid_payload)?;
     request.owner = batch.owner.clone();
     request.keys = keys;
@@ -119,7 +119,7 @@ async fn generate(
     let budget = app.sandbox.budget().of(&batch.owner);
     let memory = budget.wait_for(COPIES * bytes).await;
     let (model, id) = (batch.model.clone(), running.response_id());
-    let about = About { model, id, tier, enum_numbers: false, cached, vertex: None };
+    let about = About { model, id, tier, enum_numbers: false, cached, invocations, vertex: None };
     Ok(response(whole(&entries, end, &about, thoughts), memory))
 }
 

@@ -19,7 +19,6 @@ pub static EMBED: RequestBody = RequestBody {
     #[cfg(test)]
     reader: BodyReader {
         rejected: || samples::rejected().to_vec(),
-        refused: || samples::refused(""),
         ..BodyReader::new(
             |body| reader::single(body, &Dialect::Gemini).map(drop),
             || vec![samples::item()],
@@ -31,7 +30,6 @@ pub static BATCH: RequestBody = RequestBody {
     #[cfg(test)]
     reader: BodyReader {
         rejected: || samples::rejected().map(samples::batch).to_vec(),
-        refused: || samples::refused("requests."),
         ..BodyReader::new(
             |body| reader::batch(body, &Dialect::Gemini).map(drop),
             || vec![samples::batch(samples::item())],
@@ -43,7 +41,6 @@ pub static VERTEX_EMBED: RequestBody = RequestBody {
     #[cfg(test)]
     reader: BodyReader {
         rejected: || samples::rejected().to_vec(),
-        refused: || samples::refused(""),
         ..BodyReader::new(
             |body| reader::single(body, &Dialect::Vertex(Default::default())).map(drop),
             || vec![samples::vertex()],
@@ -55,7 +52,6 @@ pub static VERTEX_BATCH: RequestBody = RequestBody {
     #[cfg(test)]
     reader: BodyReader {
         rejected: || samples::rejected().map(samples::batch).to_vec(),
-        refused: || samples::refused("requests."),
         ..BodyReader::new(
             |body| reader::batch(body, &Dialect::Vertex(Default::default())).map(drop),
             || vec![samples::batch(samples::vertex())],
@@ -212,9 +208,5 @@ mod samples {
     /// Each part that a content can have: those that cannot be embedded are parsed and rejected.
     pub fn rejected() -> [Value; 3] {
         [0, 1, 2].map(|at| json!({"content": samples::generate()[0]["contents"][at]}))
-    }
-
-    pub fn refused(place: &str) -> Vec<String> {
-        vec![format!("{place}content.parts.functionResponse.parts")]
     }
 }

@@ -3,7 +3,7 @@
 use crate::http::wire::COMPATIBILITY_PAGE;
 
 /// Names of collections, and of other parts of a path.
-const ABSENT: [&str; 17] = [
+const ABSENT: [&str; 16] = [
     "agents",
     "auth_tokens",
     "batchPredictionJobs",
@@ -12,7 +12,6 @@ const ABSENT: [&str; 17] = [
     "decisions",
     "endpoints",
     "environments",
-    "fileSearchStores",
     "live",
     "operations",
     "ragCorpora",

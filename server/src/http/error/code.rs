@@ -9,6 +9,8 @@ use domain::interaction::FailureKind;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Code {
     InvalidRequest,
+    /// The resource is not in a state that permits it.
+    FailedPrecondition,
     Unauthenticated,
     PermissionDenied,
     NotFound,
@@ -33,6 +35,9 @@ impl Code {
         match self {
             Code::InvalidRequest => {
                 (StatusCode::BAD_REQUEST, "invalid_request", "INVALID_ARGUMENT")
+            }
+            Code::FailedPrecondition => {
+                (StatusCode::BAD_REQUEST, "failed_precondition", "FAILED_PRECONDITION")
             }
             Code::Unauthenticated => {
                 (StatusCode::UNAUTHORIZED, "unauthenticated", "UNAUTHENTICATED")
@@ -88,6 +93,7 @@ impl Code {
             Code::NotFound | Code::Gone => 5,
             Code::PermissionDenied => 7,
             Code::ResourceExhausted => 8,
+            Code::FailedPrecondition => 9,
             Code::Aborted => 10,
             Code::MethodNotAllowed | Code::Unimplemented => 12,
             Code::Internal => 13,

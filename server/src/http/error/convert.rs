@@ -62,7 +62,7 @@ impl From<FileError> for ApiError {
             )),
             FileError::Missing(id) => ApiError::no_file(&id),
             FileError::Fetch(FetchError::NoMemory) => ApiError::no_memory(),
-            FileError::Fetch(FetchError::Failed(..))
+            FileError::Fetch(FetchError::Failed(..) | FetchError::Status { .. })
             | FileError::TooLarge { .. }
             | FileError::TooMuch
             | FileError::TooMany => ApiError::invalid(sentence(&error.to_string())),

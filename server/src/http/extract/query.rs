@@ -48,6 +48,8 @@ pub struct GoogleApiQuery {
     /// Whether enums of the response are numbers.
     pub enum_numbers: bool,
     pub page: Page,
+    /// Whether a deletion includes what is inside.
+    pub force: bool,
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for GoogleApiQuery {
@@ -65,12 +67,13 @@ impl<S: Send + Sync> FromRequestParts<S> for GoogleApiQuery {
                 "pageSize" | "page_size" | "pageToken" | "page_token" => {
                     classic.page.read(&name, &value)?;
                 }
+                "force" => classic.force = boolean(&name, &value)?,
                 // Parameters of all Google APIs. They have no effect here, except those that are
                 // checked elsewhere.
                 "key" | "prettyPrint" | "$prettyPrint" | "fields" | "$fields" | "quotaUser"
                 // What a change may contain is checked in its body.
                 | "updateMask" | "update_mask" | "userIp" | "access_token" | "upload_id"
-                | "upload_protocol" | "uploadType" => {}
+                | "upload_protocol" | "uploadType" | "document" => {}
                 // Selects tuned models, of which there are none.
                 "filter" if is_vertex => {}
                 _ => {
@@ -109,6 +112,8 @@ impl GoogleApiQuery {
 pub struct UploadParameters {
     pub id: Option<String>,
     pub protocol: Option<String>,
+    /// What the document needs that is made of the file, as the server wrote it.
+    pub document: Option<String>,
 }
 
 impl UploadParameters {
@@ -119,6 +124,7 @@ impl UploadParameters {
         for (name, value) in pairs.0.into_iter().filter(|(_, value)| !value.is_empty()) {
             match name.as_str() {
                 "upload_id" => upload.id = Some(value),
+                "document" => upload.document = Some(value),
                 "upload_protocol" | "uploadType" => upload.protocol = Some(value),
                 _ => {}
             }

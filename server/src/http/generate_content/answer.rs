@@ -4,6 +4,8 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::encode;
+use super::grounding::GroundingMetadata;
+use super::part::invocation;
 use super::passthrough::OpenPassthrough;
 use crate::http::error::ApiError;
 use crate::http::vertex::Traffic;
@@ -22,6 +24,8 @@ pub struct About {
     pub enum_numbers: bool,
     /// The part of the prompt that came from a cached content.
     pub cached: Tokens,
+    /// Whether the answer has parts for the calls and results of the server's tools.
+    pub invocations: bool,
     /// Set in the dialect of Vertex AI.
     pub vertex: Option<VertexAnswer>,
 }
@@ -71,10 +75,12 @@ impl AnswerEnd {
 pub struct PartEncoder {
     /// Whether thought summaries are included.
     thoughts: bool,
+    /// Whether calls and results of the server's tools are.
+    invocations: bool,
     /// Of a thought whose text is incomplete.
     signature: Option<String>,
-    /// Of the code that follows.
-    code_id: String,
+    /// Of the code or the search that follows.
+    call_id: String,
     /// A function call and the JSON of its arguments so far.
     call: Option<(FunctionCall, String)>,
     /// Whether a call of this answer has carried the signature, which all calls share.
@@ -87,12 +93,18 @@ impl PartEncoder {
     pub fn new(thoughts: bool) -> PartEncoder {
         PartEncoder {
             thoughts,
+            invocations: false,
             signature: None,
-            code_id: String::new(),
+            call_id: String::new(),
             call: None,
             signed: false,
             passthrough: None,
         }
+    }
+
+    #[must_use]
+    pub fn showing_tools(self, invocations: bool) -> PartEncoder {
+        PartEncoder { invocations, ..self }
     }
 
     pub fn of(&mut self, event: &Event) -> Option<Value> {
@@ -105,16 +117,23 @@ impl PartEncoder {
                 self.call = Some((call, String::new()));
                 None
             }
-            Event::StepStarted { start: StepStart::CodeCall { id }, .. } => {
-                self.code_id.clone_from(id);
+            Event::StepStarted {
+                start: StepStart::CodeCall { id } | StepStart::SearchCall { id },
+                ..
+            } => {
+                self.call_id.clone_from(id);
                 None
             }
-            Event::StepStarted { start: StepStart::Passthrough(step), .. } => {
+            Event::StepStarted {
+                start: StepStart::Tool(step) | StepStart::Passthrough(step),
+                ..
+            } => {
                 self.passthrough = Some(OpenPassthrough::new(step));
                 None
             }
             Event::StepDelta { delta: Delta::Passthrough(delta), .. } => {
-                self.passthrough.as_mut()?.part(delta, self.thoughts)
+                let part = self.passthrough.as_mut()?.part(delta, self.thoughts);
+                part.filter(|part| self.invocations || !is_invocation(part))
             }
             Event::StepDelta { delta, .. } => self.delta(delta),
             Event::StepStopped { .. } if self.passthrough.is_some() => {
@@ -150,7 +169,7 @@ impl PartEncoder {
             Delta::Media(media) => Some(encode::of_media(media)),
             Delta::CodeCall { code, signature } => {
                 self.signature = None;
-                Some(encode::of_code(&self.code_id, code, signature))
+                Some(encode::of_code(&self.call_id, code, signature))
             }
             Delta::CodeResult(result) => Some(encode::of_code_result(result)),
             Delta::FunctionArguments(more) => {
@@ -158,6 +177,18 @@ impl PartEncoder {
                     arguments.push_str(more);
                 }
                 None
+            }
+            Delta::SearchCall { queries, signature } if self.invocations => {
+                let call = json!({"type": "google_search_call", "signature": signature,
+                                  "arguments": {"queries": queries}});
+                invocation::of_step(&self.call_id, &call)
+            }
+            Delta::SearchResult(result) if self.invocations => {
+                let found = result.suggestions.iter();
+                let found: Vec<Value> =
+                    found.map(|html| json!({"search_suggestions": html})).collect();
+                let result = json!({"type": "google_search_result", "result": found});
+                invocation::of_step(&self.call_id, &result)
             }
             // Returned beside the parts: see `grounding`.
             Delta::SearchCall { .. }
@@ -174,6 +205,10 @@ impl PartEncoder {
         let signature = self.signature?;
         Some(json!({"text": "", "thoughtSignature": signature}))
     }
+}
+
+fn is_invocation(part: &Value) -> bool {
+    ["toolCall", "toolResponse"].iter().any(|name| part.get(name).is_some())
 }
 
 /// Joins chunks of a text, and attaches a signature that is alone.
@@ -208,14 +243,14 @@ pub fn continues(last: &Value, piece: &Value) -> bool {
         && last.get("thought") == piece.get("thought")
 }
 
-/// An answer or a chunk of one, with the usage so far. The last one has `end` and the grounding
-/// metadata.
+/// An answer or a chunk of one, with the usage so far, and what is known of its sources. The last one has
+/// `end`.
 pub fn answer(
     about: &About,
     parts: Vec<Value>,
     used: Option<Value>,
     end: Option<AnswerEnd>,
-    grounding: Option<Value>,
+    metadata: GroundingMetadata,
 ) -> Value {
     let mut candidate = json!({"content": {"parts": parts, "role": "model"}});
     if about.vertex.is_none() {
@@ -225,7 +260,10 @@ pub fn answer(
         candidate["finishReason"] = end.finish_reason.into();
     }
     let is_searched = about.vertex.is_some_and(|vertex| vertex.offers_search) && end.is_some();
-    if let Some(grounding) = grounding.or_else(|| is_searched.then(|| json!({}))) {
+    if let Some(urls) = metadata.url_context {
+        candidate["urlContextMetadata"] = json!({"urlMetadata": urls});
+    }
+    if let Some(grounding) = metadata.grounding.or_else(|| is_searched.then(|| json!({}))) {
         candidate["groundingMetadata"] = grounding;
     }
     let mut answer = json!({"candidates": [candidate]});

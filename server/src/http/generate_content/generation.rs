@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::tool::OfferedTools;
 use crate::http::wire::WireError;
+use backend::BuiltIn;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Generation {
@@ -40,7 +41,9 @@ pub fn check(
         return Ok(());
     }
     let tools = &offer.tools;
-    let built_in = tools.code_execution || tools.google_search;
+    let built_in = tools.code_execution
+        || tools.google_search
+        || tools.built_in.iter().any(BuiltIn::has_invocations);
     let whole = |text: String| Err(WireError::Whole(text));
     if built_in && !tools.functions.is_empty() {
         return whole("Tool use with function calling is unsupported by the model.".to_owned());

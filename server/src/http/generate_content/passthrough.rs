@@ -1,8 +1,10 @@
-//! Steps that another server runs, as parts. They arrive in the format of the interactions API.
+//! Steps of tools, and steps that another server runs, as parts. They arrive in the format of the
+//! interactions API.
 
 use serde_json::{Value, json};
 
 use super::encode;
+use super::part::invocation;
 use domain::interaction::{FunctionCall, PassthroughStep};
 
 /// An incomplete step.
@@ -45,6 +47,7 @@ impl OpenPassthrough {
                     "outcome": outcome, "output": delta["result"], "id": self.id,
                 }}))
             }
+            _ if invocation::is_of(delta) => invocation::of_step(&self.id, delta),
             _ => None,
         }
     }

@@ -22,6 +22,8 @@ pub struct Generate {
     pub thoughts: bool,
     /// The part of the prompt that came from a cached content.
     pub cached: Tokens,
+    /// Whether the client wants the calls and results of the server's tools.
+    pub invocations: bool,
 }
 
 /// ObjectReader of Google's API that this server rejects, each with its error message.
@@ -120,6 +122,7 @@ fn read(
         history::check(&mut turns, signatures)?;
     }
     let input = content::steps(turns)?;
+    let invocations = offer.invocations;
     let request = Request {
         service_tier,
         system_instruction: instruction.filter(|text| !text.is_empty()),
@@ -127,7 +130,7 @@ fn read(
         generation_config: generation.into(),
         ..of_model(model, input)
     };
-    Ok(Generate { request, thoughts, cached: cached.tokens })
+    Ok(Generate { request, thoughts, cached: cached.tokens, invocations })
 }
 
 /// A request that has nothing but its input.

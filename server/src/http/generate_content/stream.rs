@@ -38,7 +38,7 @@ pub fn stream(
     let mut follower = log.follow(0);
     let pieces = async_stream::stream! {
         let _running = running;
-        let mut parts = PartEncoder::new(thoughts);
+        let mut parts = PartEncoder::new(thoughts).showing_tools(about.invocations);
         let mut grounding = Grounding::default();
         let mut frames = Frames { framing, begun: false };
         let mut held = None;
@@ -66,7 +66,7 @@ pub fn stream(
                 let due = if is_call { held.replace(part) } else { Some(part) };
                 for part in held.take_if(|_| !is_call).into_iter().chain(due) {
                     let used = tally.so_far().map(|used| usage_so_far(&about, &used));
-                    yield Ok(frames.piece(&answer(&about, vec![part], used, None, None)));
+                    yield Ok(frames.piece(&answer(&about, vec![part], used, None, grounding.news())));
                 }
             }
             ended = AnswerEnd::of(&entry.event);
@@ -78,7 +78,7 @@ pub fn stream(
             Ok(end) => {
                 let used = end.usage.map(|used| usage(&about, &used));
                 let last = join(held.into_iter().chain(parts.last()));
-                frames.piece(&answer(&about, last, used, Some(end), grounding.metadata()))
+                frames.piece(&answer(&about, last, used, Some(end), grounding.end()))
             }
             Err(error) => frames.error(&error.google_style()),
         });

@@ -67,7 +67,7 @@ pub fn chat(
     let instruction = instruction.or(cached.instruction);
     let offer = if offer.is_empty() { cached.offer } else { offer };
     generation::check(&model, &offer, &generation)?;
-    let OfferedTools { tools, choice } = offer;
+    let OfferedTools { tools, choice, .. } = offer;
     if let Some(choice) = choice {
         generation["tool_choice"] = choice;
     }

@@ -23,7 +23,7 @@ pub fn offer(tools: Option<Node>, choice: Option<Node>) -> Result<OfferedTools, 
         fields.done()?;
     }
     let choice = choice.map(choice_of).transpose()?.flatten();
-    Ok(OfferedTools { tools: offered, choice })
+    Ok(OfferedTools { tools: offered, choice, invocations: false })
 }
 
 fn function(mut fields: ObjectReader) -> Result<Function, WireError> {

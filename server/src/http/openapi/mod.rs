@@ -20,8 +20,8 @@ use schema::ComponentSchemas;
 pub use body::BodyReader;
 pub use body::RequestBody;
 pub use operation::{
-    BATCHES, BELLJAR, CACHES, FILES, INTERACTIONS, JSON, MODELS, OPENAI, OPERATORS, Operation,
-    OperationGroup,
+    BATCHES, BELLJAR, CACHES, FILE_SEARCH, FILES, INTERACTIONS, JSON, MODELS, OPENAI, OPERATORS,
+    Operation, OperationGroup,
 };
 
 /// An operation at its place in the document.

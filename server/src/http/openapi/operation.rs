@@ -22,6 +22,8 @@ pub const INTERACTIONS: OperationGroup = OperationGroup {
 pub const MODELS: OperationGroup =
     OperationGroup { name: "models", description: "`generateContent` and related methods." };
 pub const FILES: OperationGroup = OperationGroup { name: "files", description: "Uploaded files." };
+pub const FILE_SEARCH: OperationGroup =
+    OperationGroup { name: "file search", description: "Stores of documents that models search." };
 pub const CACHES: OperationGroup = OperationGroup {
     name: "caches",
     description: "Beginnings of conversations, stored once for many requests.",
@@ -38,8 +40,8 @@ pub const OPERATORS: OperationGroup = OperationGroup {
     name: "operators",
     description: "Health checks and documentation, for operators.",
 };
-pub const TAGS: [OperationGroup; 8] =
-    [INTERACTIONS, MODELS, FILES, CACHES, BATCHES, OPENAI, BELLJAR, OPERATORS];
+pub const TAGS: [OperationGroup; 9] =
+    [INTERACTIONS, MODELS, FILES, FILE_SEARCH, CACHES, BATCHES, OPENAI, BELLJAR, OPERATORS];
 
 pub const JSON: &str = "application/json";
 const EVENTS: &str = "text/event-stream";

@@ -5,6 +5,7 @@ mod cached_contents;
 mod documentation;
 pub mod execute;
 mod faults;
+mod file_search_stores;
 pub mod files;
 mod health;
 mod index;
@@ -70,6 +71,7 @@ pub fn table() -> RouteTable {
         generate_content: all([
             models::routes(),
             files::routes(),
+            file_search_stores::routes(),
             cached_contents::routes(),
             batches::routes(),
         ]),

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::WireError;
 use super::json_reader::{Node, ObjectReader};
 use crate::http::response::pieces::base64;
-use domain::interaction::{Citation, Content, Media, MediaKind, Source};
+use domain::interaction::{Citation, CitedSource, Content, Media, MediaKind, Source, SourceKind};
 
 /// Accepts missing padding and trailing bits, because clients send both.
 const LENIENT: GeneralPurposeConfig = GeneralPurposeConfig::new()
@@ -177,13 +177,19 @@ pub fn to_json(content: &Content) -> Value {
 
 /// Positions count bytes, as in the real service.
 pub fn citation_to_json(citation: &Citation) -> Value {
-    json!({
-        "type": "url_citation",
-        "url": citation.url,
-        "title": citation.title,
-        "start_index": citation.range.start,
-        "end_index": citation.range.end,
-    })
+    let CitedSource { title, url, kind } = &citation.source;
+    let mut json = match kind {
+        SourceKind::Page => json!({"type": "url_citation", "url": url, "title": title}),
+        SourceKind::Place(id) => {
+            json!({"type": "place_citation", "url": url, "name": title, "place_id": id})
+        }
+        SourceKind::Document => {
+            json!({"type": "file_citation", "document_uri": url, "file_name": title})
+        }
+    };
+    json["start_index"] = citation.range.start.into();
+    json["end_index"] = citation.range.end.into();
+    json
 }
 
 pub fn media_to_json(media: &Media) -> Value {

@@ -159,7 +159,7 @@ fn step_start(start: &StepStart) -> Value {
             "signature": signature,
             "type": "function_call",
         }),
-        StepStart::Passthrough(step) => step.clone(),
+        StepStart::Tool(step) | StepStart::Passthrough(step) => step.clone(),
     }
 }
 

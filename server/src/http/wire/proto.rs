@@ -65,6 +65,41 @@ pub const THINKING_LEVEL: Enum = Enum(&[
 /// Not in the published `.proto` files: the numbers are the positions in the service's own list.
 pub const SERVICE_TIER: Enum =
     Enum(&[("unspecified", 0), ("standard", 1), ("flex", 2), ("priority", 3)]);
+/// Where a computer is used.
+pub const ENVIRONMENT: Enum = Enum(&[
+    ("ENVIRONMENT_UNSPECIFIED", 0),
+    ("ENVIRONMENT_BROWSER", 1),
+    ("ENVIRONMENT_MOBILE", 2),
+    ("ENVIRONMENT_DESKTOP", 3),
+]);
+/// The numbers are the positions in the SDKs.
+pub const SAFETY_POLICY: Enum = Enum(&[
+    ("SAFETY_POLICY_UNSPECIFIED", 0),
+    ("FINANCIAL_TRANSACTIONS", 1),
+    ("SENSITIVE_DATA_MODIFICATION", 2),
+    ("COMMUNICATION_TOOL", 3),
+    ("ACCOUNT_CREATION", 4),
+    ("DATA_MODIFICATION", 5),
+    ("USER_CONSENT_MANAGEMENT", 6),
+    ("LEGAL_TERMS_AND_AGREEMENTS", 7),
+]);
+/// The numbers are the positions in the SDKs.
+pub const TOOL_TYPE: Enum = Enum(&[
+    ("TOOL_TYPE_UNSPECIFIED", 0),
+    ("GOOGLE_SEARCH_WEB", 1),
+    ("GOOGLE_SEARCH_IMAGE", 2),
+    ("URL_CONTEXT", 3),
+    ("GOOGLE_MAPS", 4),
+    ("FILE_SEARCH", 5),
+    ("MEDIA_PROCESSING", 6),
+]);
+const URL_RETRIEVAL_STATUS: Enum = Enum(&[
+    ("URL_RETRIEVAL_STATUS_UNSPECIFIED", 0),
+    ("URL_RETRIEVAL_STATUS_SUCCESS", 1),
+    ("URL_RETRIEVAL_STATUS_ERROR", 2),
+    ("URL_RETRIEVAL_STATUS_PAYWALL", 3),
+    ("URL_RETRIEVAL_STATUS_UNSAFE", 4),
+]);
 /// What an embedding is for.
 pub const TASK_TYPE: Enum = Enum(&[
     ("TASK_TYPE_UNSPECIFIED", 0),
@@ -224,12 +259,24 @@ fn whole(number: f64) -> Option<i64> {
 pub fn with_numbers(answer: &mut Value) {
     for candidate in items(answer, "candidates") {
         encode(candidate, "finishReason", FINISH_REASON);
+        for url in candidate
+            .get_mut("urlContextMetadata")
+            .into_iter()
+            .flat_map(|it| items(it, "urlMetadata"))
+        {
+            encode(url, "urlRetrievalStatus", URL_RETRIEVAL_STATUS);
+        }
         for part in candidate.get_mut("content").into_iter().flat_map(|it| items(it, "parts")) {
             if let Some(code) = part.get_mut("executableCode") {
                 encode(code, "language", LANGUAGE);
             }
             if let Some(result) = part.get_mut("codeExecutionResult") {
                 encode(result, "outcome", OUTCOME);
+            }
+            for name in ["toolCall", "toolResponse"] {
+                if let Some(invocation) = part.get_mut(name) {
+                    encode(invocation, "toolType", TOOL_TYPE);
+                }
             }
         }
     }

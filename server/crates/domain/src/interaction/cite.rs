@@ -7,7 +7,7 @@
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
-use super::step::{Citation, Found, Step};
+use super::step::{Citation, CitedSource, Step};
 
 /// Maximum number of citations in one text. Further numbers are only text.
 const MAX_CITATIONS: usize = 1000;
@@ -15,42 +15,38 @@ const MAX_CITATIONS: usize = 1000;
 /// of its page.
 pub const MAX_CITATION_BYTES: usize = 1 << 20;
 
-/// The pages found in a conversation, with their numbers.
+/// The sources found in a conversation, with their numbers.
 #[derive(Debug, Default)]
 pub struct CitedPages {
-    /// Without their snippets.
-    pages: Vec<Found>,
-    /// The number of each page by URL.
+    pages: Vec<CitedSource>,
+    /// The number of each source by URL.
     numbers: HashMap<String, usize>,
-    /// Number of steps whose pages are here.
+    /// Number of steps whose sources are here.
     steps: usize,
 }
 
 impl CitedPages {
-    /// Adds the pages of the searches after the steps that were added before.
+    /// Adds the sources of the steps after those that were added before.
     pub fn add(&mut self, steps: &[Step]) {
         for step in steps.get(self.steps..).unwrap_or_default() {
-            if let Step::SearchResult(result) = step {
-                for page in &result.found {
-                    self.number(page);
-                }
+            for source in step.sources() {
+                self.number(source);
             }
         }
         self.steps = steps.len();
     }
 
-    /// The number of a page, from 1. A page that was found before keeps its number.
-    pub fn number(&mut self, page: &Found) -> usize {
-        if let Some(number) = self.numbers.get(&page.url) {
+    /// The number of a source, from 1. A source that was found before keeps its number.
+    pub fn number(&mut self, source: CitedSource) -> usize {
+        if let Some(number) = self.numbers.get(&source.url) {
             return *number;
         }
-        let (title, url) = (page.title.clone(), page.url.clone());
-        self.pages.push(Found { title, url, snippet: String::new() });
-        self.numbers.insert(page.url.clone(), self.pages.len());
+        self.numbers.insert(source.url.clone(), self.pages.len() + 1);
+        self.pages.push(source);
         self.pages.len()
     }
 
-    fn get(&self, number: usize) -> Option<&Found> {
+    fn get(&self, number: usize) -> Option<&CitedSource> {
         self.pages.get(number.checked_sub(1)?)
     }
 }
@@ -94,11 +90,7 @@ pub fn citations(text: &str, sources: &CitedPages, left: &mut usize) -> Vec<Cita
                 return found;
             };
             *left = after;
-            found.push(Citation {
-                title: page.title.clone(),
-                url: page.url.clone(),
-                range: range.clone(),
-            });
+            found.push(Citation { source: page.clone(), range: range.clone() });
         }
         at += inside.len() + 1;
         last = Some((range, at));
@@ -116,7 +108,7 @@ fn bracketed(text: &str) -> Option<&str> {
 }
 
 /// The pages with the numbers in a bracket, each once. Empty if a part is no number.
-fn cited_pages<'a>(inside: &str, sources: &'a CitedPages) -> Vec<&'a Found> {
+fn cited_pages<'a>(inside: &str, sources: &'a CitedPages) -> Vec<&'a CitedSource> {
     let mut seen = HashSet::new();
     let mut pages = Vec::new();
     for number in inside.split(',') {
@@ -175,7 +167,7 @@ mod tests {
         let mut left = MAX_CITATION_BYTES;
         citations(text, sources, &mut left)
     }
-    use crate::interaction::SearchResult;
+    use crate::interaction::{Found, SearchResult};
 
     fn sources(steps: &[Step]) -> CitedPages {
         let mut sources = CitedPages::default();
@@ -200,7 +192,7 @@ mod tests {
     fn cited(text: &str) -> Vec<String> {
         let steps = [search(&["a", "b"]), search(&["b", "c"])];
         let citations = all_citations(text, &sources(&steps));
-        let name = |citation: &Citation| citation.title.to_lowercase();
+        let name = |citation: &Citation| citation.source.title.to_lowercase();
         citations
             .iter()
             .map(|citation| format!("{}: {}", name(citation), &text[citation.range.clone()]))
@@ -300,7 +292,7 @@ mod tests {
         let steps = [many_pages(1)];
         let sources = sources(&steps);
         let one = all_citations("It is so [1].", &sources);
-        let bytes = one[0].title.len() + one[0].url.len();
+        let bytes = one[0].source.title.len() + one[0].source.url.len();
         let mut left = 2 * bytes + 1;
         let texts = (0..4).map(|_| citations("It is so [1].", &sources, &mut left).len());
         assert_eq!(texts.collect::<Vec<_>>(), [1, 1, 0, 0]);

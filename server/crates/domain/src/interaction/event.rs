@@ -228,11 +228,25 @@ impl Reason {
 pub enum StepStart {
     Thought,
     ModelOutput,
-    CodeCall { id: String },
-    CodeResult { call_id: String },
-    SearchCall { id: String },
-    SearchResult { call_id: String },
-    FunctionCall { id: String, name: String, signature: String },
+    CodeCall {
+        id: String,
+    },
+    CodeResult {
+        call_id: String,
+    },
+    SearchCall {
+        id: String,
+    },
+    SearchResult {
+        call_id: String,
+    },
+    FunctionCall {
+        id: String,
+        name: String,
+        signature: String,
+    },
+    /// Of a [`super::ServerTool`].
+    Tool(Value),
     Passthrough(Value),
 }
 
@@ -240,7 +254,10 @@ impl Event {
     /// Number of JSON values and names that it holds, or that its text becomes.
     pub fn json_values(&self) -> usize {
         match self {
-            Event::StepStarted { start: StepStart::Passthrough(json), .. }
+            Event::StepStarted {
+                start: StepStart::Tool(json) | StepStart::Passthrough(json),
+                ..
+            }
             | Event::StepDelta { delta: Delta::Passthrough(json), .. }
             | Event::UpstreamUsage(json) => JsonSize::of(json).values,
             Event::StepDelta { delta: Delta::FunctionArguments(text), .. } => {
@@ -274,7 +291,7 @@ pub enum Delta {
     Citations(Vec<Citation>),
     /// A piece of the arguments' JSON text.
     FunctionArguments(String),
-    /// Of a step that is passed through.
+    /// Of a step in Google's format.
     Passthrough(Value),
 }
 
@@ -438,6 +455,6 @@ fn empty_step(start: &StepStart) -> Step {
             arguments: Value::Object(serde_json::Map::new()),
             signature: signature.clone(),
         }),
-        StepStart::Passthrough(step) => Step::Passthrough(step.clone()),
+        StepStart::Tool(step) | StepStart::Passthrough(step) => Step::Passthrough(step.clone()),
     }
 }

@@ -17,6 +17,7 @@ mod generation_config;
 pub mod media;
 mod passthrough;
 mod step;
+mod tool;
 mod turn;
 pub mod usage;
 
@@ -28,8 +29,12 @@ pub use event::{
 pub use generation_config::{GenerationConfig, ToolMode};
 pub use passthrough::PassthroughStep;
 pub use step::{
-    Citation, CodeCall, CodeResult, Content, Found, FunctionCall, FunctionResult, Media, MediaKind,
-    Outcome, SearchCall, SearchResult, Source, Step,
+    Citation, CitedSource, CodeCall, CodeResult, Content, Found, FunctionCall, FunctionResult,
+    Media, MediaKind, Outcome, SearchCall, SearchResult, Source, SourceKind, Step,
+};
+pub use tool::{
+    FileExcerpt, MapPlace, RetrievalStatus, RetrievedUrl, ReviewSnippet, ServerTool, ToolRequest,
+    ToolResult, ToolStep, ToolUse,
 };
 pub use turn::{AwaitingCode, AwaitingModel, Finished, Limits, Turn};
 pub use usage::{Modality, Tokens, Usage, UsageEstimate};

@@ -1,4 +1,4 @@
-//! Steps of an upstream with the same API, kept and shown unchanged.
+//! Steps of tools, and of an upstream with the same API, which are kept and shown unchanged.
 //!
 //! They are JSON in Google's format. This module only knows how to join deltas to steps.
 

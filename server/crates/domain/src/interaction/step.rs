@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use strum::{EnumString, IntoStaticStr, VariantNames};
 
+use super::tool::ToolResult;
 use parse::json::JsonSize;
 
 /// One entry of an interaction, in the words of Gemini's Interactions API.
@@ -25,8 +26,8 @@ pub enum Step {
     FunctionResult(FunctionResult),
     SearchCall(SearchCall),
     SearchResult(SearchResult),
-    /// A step of a tool that this server does not have. It is kept unchanged, so that a client that
-    /// sends its history back loses nothing.
+    /// A step in Google's format: of a [`super::ServerTool`], of an upstream, or of a tool that this server does
+    /// not have. It is kept unchanged, so that a client that sends its history back loses nothing.
     Passthrough(Value),
 }
 
@@ -48,6 +49,17 @@ impl Step {
                 pages.map(|page| page.title.len() + page.url.len() + page.snippet.len()).sum()
             }
             Step::Passthrough(step) => JsonSize::of(step).memory_bytes(),
+        }
+    }
+
+    /// What a text after it may cite.
+    pub fn sources(&self) -> Vec<CitedSource> {
+        match self {
+            Step::SearchResult(result) => result.found.iter().map(Found::source).collect(),
+            Step::Passthrough(step) => {
+                ToolResult::of_step(step).map(|result| result.sources()).unwrap_or_default()
+            }
+            _ => Vec::new(),
         }
     }
 
@@ -241,11 +253,36 @@ pub struct Found {
     pub snippet: String,
 }
 
-/// A part of a text, and the page that it cites.
+impl Found {
+    pub fn source(&self) -> CitedSource {
+        let (title, url) = (self.title.clone(), self.url.clone());
+        CitedSource { title, url, kind: SourceKind::Page }
+    }
+}
+
+/// A part of a text, and the source that it cites.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Citation {
-    pub title: String,
-    pub url: String,
+    pub source: CitedSource,
     /// In bytes of the text.
     pub range: Range<usize>,
+}
+
+/// What a text may cite. Its URL identifies it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CitedSource {
+    pub title: String,
+    pub url: String,
+    pub kind: SourceKind,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SourceKind {
+    #[default]
+    Page,
+    /// A place of a map, by its id.
+    Place(String),
+    /// A document of a file search store, whose name is the URL.
+    Document,
 }

@@ -40,7 +40,7 @@ pub struct AwaitingModel {
     steps: Vec<Step>,
     failed_runs: u32,
     turns: u32,
-    /// Whether a search of the conversation found a page.
+    /// Whether a tool of the conversation found something to cite.
     has_sources: bool,
 }
 
@@ -60,7 +60,7 @@ pub struct Finished {
 impl AwaitingModel {
     /// `history` is the whole chain, oldest first, this interaction's input included.
     pub fn begin(history: Vec<Step>, limits: Limits) -> AwaitingModel {
-        let has_sources = history.iter().any(found_pages);
+        let has_sources = history.iter().any(has_sources);
         AwaitingModel { limits, steps: history, failed_runs: 0, turns: 0, has_sources }
     }
 
@@ -75,7 +75,7 @@ impl AwaitingModel {
         &self.steps
     }
 
-    /// Whether a search found a page that a text may cite.
+    /// Whether a tool found something that a text may cite.
     pub fn has_sources(&self) -> bool {
         self.has_sources
     }
@@ -86,12 +86,12 @@ impl AwaitingModel {
         self.failed_runs <= self.limits.regenerations && self.turns + 1 < self.limits.model_turns
     }
 
-    /// Whether the model would get the results of a search.
+    /// Whether the model would get the results of a search, or of another tool.
     pub fn may_search(&self) -> bool {
         self.turns + 1 < self.limits.model_turns
     }
 
-    /// The model ended its turn to wait for search results.
+    /// The model ended its turn to wait for the results of searches and other tools.
     pub fn searched(mut self) -> AwaitingModel {
         self.turns += 1;
         self
@@ -104,7 +104,7 @@ impl AwaitingModel {
 
     /// Adds a step that needs no action of the server.
     pub fn with_step(mut self, step: Step) -> AwaitingModel {
-        self.has_sources |= found_pages(&step);
+        self.has_sources |= has_sources(&step);
         self.steps.push(step);
         self
     }
@@ -125,8 +125,8 @@ impl AwaitingModel {
     }
 }
 
-fn found_pages(step: &Step) -> bool {
-    matches!(step, Step::SearchResult(result) if !result.found.is_empty())
+fn has_sources(step: &Step) -> bool {
+    !step.sources().is_empty()
 }
 
 impl AwaitingCode {

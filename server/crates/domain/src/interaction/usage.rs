@@ -152,6 +152,8 @@ pub struct UsageEstimate {
     at_step_start: Usage,
     /// Whether steps are passed through from an upstream, which counts them itself.
     has_passthrough: bool,
+    /// Whether the current step is of a tool of this server.
+    of_tool: bool,
     /// The counts in the last event.
     ended: Option<Usage>,
 }
@@ -169,6 +171,7 @@ impl UsageEstimate {
             Event::StepStarted { start, .. } => {
                 self.at_step_start = self.estimate();
                 self.has_passthrough |= matches!(start, StepStart::Passthrough(_));
+                self.of_tool = matches!(start, StepStart::Tool(_));
             }
             Event::StepDelta { delta, .. } => self.delta(delta),
             Event::Finished { usage, .. } => self.ended = Some(*usage),
@@ -198,6 +201,13 @@ impl UsageEstimate {
             }
             // Clients are not charged for search results.
             Delta::SearchResult(_) => self.searches += 1,
+            // What a tool returned, and the model reads.
+            Delta::Passthrough(json) if self.of_tool => {
+                if let Some(result) = json.get("result") {
+                    self.reread += Tokens::text(text(&result.to_string()));
+                    self.tool_use += self.reread;
+                }
+            }
             Delta::ThoughtSignature(_)
             | Delta::SearchCall { .. }
             | Delta::Citations(_)

@@ -17,8 +17,8 @@ pub fn refusal(scenario: &Scenario, speech: &Speech<'_>, prompt: &Prompt) -> Opt
     }
     let allowed = prompt.allowed();
     let parts = speech.parts.iter().chain(&speech.rest);
-    let (does, tool) =
-        parts.filter_map(|part| needs(part)).find(|(_, tool)| !allowed.contains(tool))?;
+    let may_use = |tool: &str| allowed.contains(&tool) || prompt.tools.has_predefined(tool);
+    let (does, tool) = parts.filter_map(|part| needs(part)).find(|(_, tool)| !may_use(tool))?;
     let offered = match &prompt.tools.offered[..] {
         [] => "offers no tools".to_owned(),
         offered => format!("offers {}", offered.join(", ")),
@@ -44,6 +44,7 @@ fn needs(part: &Part) -> Option<(String, &str)> {
     match part {
         Part::Code(_) | Part::RepeatCodeUntilOk(_) => Some(("runs code".into(), CODE_EXECUTION)),
         Part::Search(_) => Some(("searches".into(), GOOGLE_SEARCH)),
+        Part::Tool(tool, _) => Some((format!("uses {}", tool.as_str()), tool.as_str())),
         Part::FunctionCall(call) => {
             Some((format!("calls the function {}", call.name), call.name.as_str()))
         }

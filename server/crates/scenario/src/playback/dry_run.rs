@@ -63,9 +63,8 @@ impl DryRun {
             system_instruction: None,
             tools: Tools {
                 code_execution: true,
-                google_search: false,
-                functions: Vec::new(),
                 offered: vec![CODE_EXECUTION.to_owned()],
+                ..Tools::default()
             },
             generation_config: GenerationConfig::default(),
             steps: steps.into(),

@@ -7,6 +7,7 @@ use minijinja::Value;
 use crate::matching::matcher::Matched;
 use crate::scenario::keys::SearchKeys;
 use crate::scenario::part::Part;
+use crate::scenario::tool_keys::ToolKeys;
 use crate::template::{Template, TemplateError, child};
 use backend::{BackendError, End, Finish, MAX_TEXT_BYTES, ModelEvent};
 use domain::interaction::{Failure, FailureDelivery, FailureKind};
@@ -111,6 +112,11 @@ impl SpeechWriter<'_> {
                     }
                     None => ModelEvent::Lookup { queries },
                 });
+            }
+            Part::Tool(_, value) => {
+                let keys: ToolKeys = serde_json::from_value(value.render(self.names)?)
+                    .expect("filling holes leaves strings strings");
+                self.emit(ModelEvent::Tool(keys.into_use()));
             }
             Part::Delay(time) => self.lines.push(Line::Wait(*time)),
             Part::Pace(time) => self.pace = Some(*time),

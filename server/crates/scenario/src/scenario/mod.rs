@@ -4,6 +4,7 @@ pub mod diagnosis;
 pub mod keys;
 pub mod library;
 pub mod part;
+pub mod tool_keys;
 
 use std::fmt;
 use std::io;

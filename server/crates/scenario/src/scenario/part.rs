@@ -3,19 +3,22 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::str::FromStr as _;
 use std::sync::LazyLock;
 use std::time::Duration;
 
 use serde::de::{Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
+use strum::VariantNames as _;
 
 use super::keys::{CallKeys, ExpectKeys, FailKeys, FinishWord, SearchKeys, UsageKeys, Yes};
+use super::tool_keys::ToolKeys;
 use crate::template::{ArgumentTemplate, Template};
 use backend::Finish;
 use domain::chaos::fault::{Fault, FaultTime};
 use domain::chaos::quirk::QUIRKS;
-use domain::interaction::{FailureKind, Usage};
+use domain::interaction::{FailureKind, RetrievalStatus, ServerTool, Usage};
 
 /// One piece of output or one action of the scripted model.
 #[derive(Debug, Clone, PartialEq)]
@@ -28,6 +31,8 @@ pub enum Part {
     FunctionCall(Call),
     /// `queries` and `results`, with their templates.
     Search(ArgumentTemplate),
+    /// The value of a [`ToolKeys`], with its templates.
+    Tool(ServerTool, ArgumentTemplate),
     IfError(Vec<Part>),
     IfOk(Vec<Part>),
     Delay(Duration),
@@ -54,7 +59,7 @@ impl Part {
             Part::Thought(text) | Part::Text(text) => text.is_heavy(),
             Part::Code(code) | Part::RepeatCodeUntilOk(code) => code.is_heavy(),
             Part::FunctionCall(call) => call.arguments.is_heavy(),
-            Part::Search(search) => search.is_heavy(),
+            Part::Search(value) | Part::Tool(_, value) => value.is_heavy(),
             Part::IfError(parts) | Part::IfOk(parts) => parts.iter().any(Part::is_heavy),
             Part::Fail(fail) => fail.message.is_heavy(),
             // None of them has a template.
@@ -122,7 +127,7 @@ pub struct Syntax {
 }
 
 /// Every part. [`Written::read`] parses its value.
-pub const SYNTAX: [Syntax; 17] = [
+pub const SYNTAX: [Syntax; 22] = [
     Syntax {
         key: "thought",
         value: ValueKind::Template,
@@ -167,6 +172,67 @@ pub const SYNTAX: [Syntax; 17] = [
         valid: &["{ queries: [q], results: [{ title: t, url: u }] }"],
         #[cfg(test)]
         invalid: &["{ results: [] }", "{ queries: [q], results: [{ title: t }] }"],
+    },
+    Syntax {
+        key: "url_context",
+        value: ValueKind::Template,
+        schema: || json!({"description": "URLs that the model reads, and what is there. Without `results` the server reads those that it may.", "type": "object", "required": ["urls"], "additionalProperties": false, "properties": {"urls": {"type": "array", "items": {"type": "string"}}, "results": {"type": "array", "items": {"type": "object", "required": ["url"], "additionalProperties": false, "properties": {"url": {"type": "string"}, "status": {"enum": RetrievalStatus::VARIANTS}, "title": {"type": "string"}, "text": {"type": "string"}}}}}}),
+        #[cfg(test)]
+        valid: &[
+            "{ urls: [u], results: [{ url: u, status: paywall, title: t, text: x }] }",
+            "{ urls: [u] }",
+        ],
+        #[cfg(test)]
+        invalid: &[
+            "{ results: [] }",
+            "{ urls: [u], results: [{ url: u, status: gone }] }",
+            "{ urls: [u], results: [{ url: u, titel: t }] }",
+        ],
+    },
+    Syntax {
+        key: "google_maps",
+        value: ValueKind::Template,
+        schema: || json!({"description": "A search for places, and what it found.", "type": "object", "required": ["queries"], "additionalProperties": false, "properties": {"queries": {"type": "array", "items": {"type": "string"}}, "places": {"type": "array", "items": {"type": "object", "required": ["name", "place_id", "url"], "additionalProperties": false, "properties": {"name": {"type": "string"}, "place_id": {"type": "string"}, "url": {"type": "string"}, "review_snippets": {"type": "array", "items": {"type": "object", "required": ["title", "url", "review_id"], "additionalProperties": false, "properties": {"title": {"type": "string"}, "url": {"type": "string"}, "review_id": {"type": "string"}}}}}}}, "widget_context_token": {"type": "string"}}}),
+        #[cfg(test)]
+        valid: &[
+            "{ queries: [q], places: [{ name: c, place_id: places/p, url: u, review_snippets: [{ title: t, url: u, review_id: r }] }], widget_context_token: t }",
+        ],
+        #[cfg(test)]
+        invalid: &[
+            "{ places: [] }",
+            "{ queries: [q], places: [{ name: c }] }",
+            "{ queries: [q], places: [{ name: c, place_id: p, url: u, review_snippets: [{ title: t, url: u, review_id: r, stars: 5 }] }] }",
+        ],
+    },
+    Syntax {
+        key: "file_search",
+        value: ValueKind::Template,
+        schema: || json!({"description": "A search of the file search stores that the request names. Without `results` the server searches; without a `query`, for the user's newest text.", "type": "object", "additionalProperties": false, "properties": {"query": {"type": "string"}, "results": {"type": "array", "items": {"type": "object", "required": ["title", "text"], "additionalProperties": false, "properties": {"title": {"type": "string"}, "text": {"type": "string"}, "file_search_store": {"type": "string"}, "document_uri": {"type": "string"}}}}}}),
+        #[cfg(test)]
+        valid: &[
+            "{ query: q, results: [{ title: t, text: x, file_search_store: fileSearchStores/s, document_uri: d }] }",
+            "{}",
+        ],
+        #[cfg(test)]
+        invalid: &["{ queries: [q] }", "{ results: [{ title: t }] }"],
+    },
+    Syntax {
+        key: "mcp_server",
+        value: ValueKind::Template,
+        schema: || json!({"description": "A call of an MCP server's tool. Without `result` the server calls it, if it may.", "type": "object", "required": ["server", "name"], "additionalProperties": false, "properties": {"server": {"type": "string"}, "name": {"type": "string"}, "arguments": {"type": "object"}, "result": {}}}),
+        #[cfg(test)]
+        valid: &["{ server: m, name: f, arguments: { a: 1 }, result: [{ type: text, text: t }] }"],
+        #[cfg(test)]
+        invalid: &["{ name: f }", "{ server: m, name: f, arguments: [] }"],
+    },
+    Syntax {
+        key: "tool_search",
+        value: ValueKind::Template,
+        schema: || json!({"description": "A search for declared functions. Its result has their declarations.", "type": "object", "required": ["function_names"], "additionalProperties": false, "properties": {"function_names": {"type": "array", "items": {"type": "string"}}}}),
+        #[cfg(test)]
+        valid: &["{ function_names: [f] }"],
+        #[cfg(test)]
+        invalid: &["{}", "{ function_names: f }"],
     },
     Syntax {
         key: "if_error",
@@ -292,6 +358,7 @@ impl Part {
             Part::RepeatCodeUntilOk(_) => "repeat_code_until_ok",
             Part::FunctionCall(_) => "function_call",
             Part::Search(_) => "search",
+            Part::Tool(tool, _) => tool.as_str(),
             Part::IfError(_) => "if_error",
             Part::IfOk(_) => "if_ok",
             Part::Delay(_) => "delay",
@@ -360,6 +427,7 @@ enum UnresolvedPart {
     Template(fn(Template) -> Part, String),
     Call(CallKeys),
     Search(SearchKeys),
+    Tool(ServerTool, ToolKeys),
     Fail(FailKeys),
     Whole(Part),
 }
@@ -377,6 +445,9 @@ impl UnresolvedPart {
             "if_error" => UnresolvedPart::Whole(Part::IfError(map.next_value()?)),
             "if_ok" => UnresolvedPart::Whole(Part::IfOk(map.next_value()?)),
             "search" => UnresolvedPart::Search(map.next_value()?),
+            key if let Ok(tool) = ServerTool::from_str(key) => {
+                UnresolvedPart::Tool(tool, ToolKeys::read(tool, map)?)
+            }
             "fail" => UnresolvedPart::Fail(map.next_value()?),
             "disconnect" => {
                 map.next_value::<Yes>()?;
@@ -434,6 +505,10 @@ impl UnresolvedPart {
                 let search =
                     ArgumentTemplate::new(search.into(), raw.unwrap_or(false)).map_err(broken)?;
                 Ok(Part::Search(search))
+            }
+            UnresolvedPart::Tool(tool, keys) => {
+                let keys = ArgumentTemplate::new(keys.into_json(), raw.unwrap_or(false));
+                Ok(Part::Tool(tool, keys.map_err(broken)?))
             }
             UnresolvedPart::Fail(FailKeys { status, message, retry_after, told }) => {
                 let message = message.unwrap_or_else(|| format!("The scenario requests {key}."));

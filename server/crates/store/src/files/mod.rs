@@ -91,7 +91,8 @@ pub struct Upload {
 #[derive(Debug)]
 pub enum UploadState {
     Receiving(Receiving),
-    Done(StoredFile),
+    /// With its owner, who may have sent no key.
+    Done(Owner, StoredFile),
 }
 
 /// Why an upload failed.
@@ -184,7 +185,7 @@ impl Files {
             return Ok(UploadState::Receiving(self.noted(receiving)?));
         }
         let file = rows::of_upload(&self.store.readers, owner, upload, log::now()).await?;
-        file.map(UploadState::Done).ok_or(UploadError::Unknown)
+        file.map(|(owner, file)| UploadState::Done(owner, file)).ok_or(UploadError::Unknown)
     }
 
     pub async fn find(&self, owner: &Owner, id: &str) -> Result<Option<StoredFile>, StoreError> {

@@ -30,7 +30,7 @@ pub async fn of_upload(
     owner: Option<&Owner>,
     upload: &str,
     now: Timestamp,
-) -> Result<Option<StoredFile>, StoreError> {
+) -> Result<Option<(Owner, StoredFile)>, StoreError> {
     let row = sqlx::query(
         "SELECT * FROM files WHERE upload = $1 AND expires_ms > $2 AND owner = coalesce($3, owner)",
     )
@@ -39,7 +39,8 @@ pub async fn of_upload(
     .bind(owner.map(Owner::name))
     .fetch_optional(database)
     .await?;
-    row.as_ref().map(read).transpose()
+    let with_owner = |row: &SqliteRow| Ok((Owner::named(row.try_get("owner")?), read(row)?));
+    row.as_ref().map(with_owner).transpose()
 }
 
 pub async fn list(

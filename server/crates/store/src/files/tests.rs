@@ -32,7 +32,7 @@ fn csv(bytes: Option<u64>) -> Announced {
 async fn open_upload(files: &Files, upload: &str) -> Receiving {
     match files.progress(None, upload).await.expect("it was begun") {
         UploadState::Receiving(receiving) => receiving,
-        UploadState::Done(file) => panic!("it is complete: {file:?}"),
+        UploadState::Done(_, file) => panic!("it is complete: {file:?}"),
     }
 }
 
@@ -77,7 +77,8 @@ async fn the_received_bytes_of_an_upload_survive_a_restart() {
     let file = receiving.finish().await.expect("it is whole");
     assert_eq!(files.content(&file).await.expect("it is there"), "a,b\n1,");
     assert_eq!(in_folder(folder.path(), "uploads"), 0);
-    let UploadState::Done(again) = files.progress(None, &upload).await.expect("it is known") else {
+    let UploadState::Done(_, again) = files.progress(None, &upload).await.expect("it is known")
+    else {
         panic!("it has not ended");
     };
     assert_eq!(again, file);

@@ -9,6 +9,7 @@ use tokio::fs::OpenOptions;
 use tokio::io::{AsyncSeekExt as _, AsyncWriteExt as _};
 
 use super::{Applied, Change, Files, STEP_BYTES, StoredFile, Upload, UploadError};
+use crate::Owner;
 use crate::blobs::remove;
 use crate::log;
 
@@ -41,6 +42,11 @@ impl Receiving {
         }
         let received = file.seek(SeekFrom::End(0)).await?;
         Ok(Receiving { files, upload, file, path, received })
+    }
+
+    /// Whose upload it is.
+    pub fn owner(&self) -> &Owner {
+        &self.upload.owner
     }
 
     /// Number of bytes received.

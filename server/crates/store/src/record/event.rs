@@ -66,6 +66,7 @@ pub enum ShellRecord {
         name: String,
         signature: String,
     },
+    Tool(Value),
     #[serde(rename = "foreign")]
     Passthrough(Value),
 }
@@ -306,6 +307,7 @@ same_names!(
     SearchCall { id },
     SearchResult { call_id },
     FunctionCall { id, name, signature },
+    Tool(step),
     Passthrough(step)
 );
 
@@ -372,6 +374,7 @@ mod tests {
             StepStart::SearchCall { id: "g".into() },
             StepStart::SearchResult { call_id: "g".into() },
             StepStart::FunctionCall { id: "f".into(), name: "n".into(), signature: "s".into() },
+            StepStart::Tool(json!({"type": "url_context_call"})),
             StepStart::Passthrough(json!({"type": "google_search_call"})),
         ];
         let deltas = [
@@ -400,7 +403,10 @@ mod tests {
                 is_error: true,
                 signature: "s".into(),
             }),
-            Delta::Citations(vec![Citation { title: "t".into(), url: "u".into(), range: 1..7 }]),
+            Delta::Citations(vec![Citation {
+                source: Found { title: "t".into(), url: "u".into(), ..Found::default() }.source(),
+                range: 1..7,
+            }]),
             Delta::FunctionArguments("{\"a\":".into()),
             Delta::Passthrough(json!({"type": "from_the_future", "x": [1]})),
         ];

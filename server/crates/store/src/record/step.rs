@@ -5,8 +5,8 @@ use serde_json::Value;
 
 use super::{Blobs, RecordError};
 use domain::interaction::{
-    Citation, CodeCall, CodeResult, Content, Found, FunctionCall, FunctionResult, Media, MediaKind,
-    Outcome, SearchCall, SearchResult, Source, Step,
+    Citation, CitedSource, CodeCall, CodeResult, Content, Found, FunctionCall, FunctionResult,
+    Media, MediaKind, Outcome, SearchCall, SearchResult, Source, SourceKind, Step,
 };
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -98,6 +98,9 @@ pub struct CitationRecord {
     url: String,
     from: usize,
     to: usize,
+    /// Absent in records of older servers, which cited only pages.
+    #[serde(default)]
+    kind: SourceKind,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -223,14 +226,15 @@ impl MediaRecord {
 }
 
 impl From<Citation> for CitationRecord {
-    fn from(Citation { title, url, range }: Citation) -> CitationRecord {
-        CitationRecord { title, url, from: range.start, to: range.end }
+    fn from(Citation { source, range }: Citation) -> CitationRecord {
+        let CitedSource { title, url, kind } = source;
+        CitationRecord { title, url, kind, from: range.start, to: range.end }
     }
 }
 
 impl From<CitationRecord> for Citation {
-    fn from(CitationRecord { title, url, from, to }: CitationRecord) -> Citation {
-        Citation { title, url, range: from..to }
+    fn from(CitationRecord { title, url, kind, from, to }: CitationRecord) -> Citation {
+        Citation { source: CitedSource { title, url, kind }, range: from..to }
     }
 }
 
@@ -304,7 +308,14 @@ mod tests {
                 Content::Text {
                     text: "cited".into(),
                     annotations,
-                    citations: vec![Citation { title: "t".into(), url: "u".into(), range: 0..5 }],
+                    citations: vec![Citation {
+                        source: CitedSource {
+                            title: "t".into(),
+                            url: "u".into(),
+                            kind: SourceKind::Place("p".into()),
+                        },
+                        range: 0..5,
+                    }],
                 },
                 media(MediaKind::Image, Source::Inline(Bytes::from_static(b"png"))),
                 media(MediaKind::Audio, Source::Inline(Bytes::from_static(b"png"))),

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::{any_name, enumeration};
 use crate::http::generate_content::part::ABOUT;
 use crate::http::openapi::schema::{
-    ComponentSchemas, Schema, any_object, any_of, base64, list, request, text, word,
+    ComponentSchemas, Schema, any_of, base64, list, request, text, word,
 };
 use crate::http::wire::proto;
 
@@ -27,16 +27,8 @@ fn part(_: &ComponentSchemas) -> Value {
         "thought": {"type": "boolean"},
         "thoughtSignature": text("Opaque. Send it back unchanged."),
         "text": {"type": "string"},
-        "inlineData": request(&["data"], json!({
-            "data": base64("With or without padding, in either alphabet."),
-            "mimeType": {"type": "string"},
-            "displayName": {"type": "string"},
-        })),
-        "fileData": request(&["fileUri"], json!({
-            "fileUri": text("The URI of an uploaded file, or a URL that the operator allows."),
-            "mimeType": {"type": "string"},
-            "displayName": {"type": "string"},
-        })),
+        "inlineData": blob(),
+        "fileData": file(),
         "executableCode": request(&["code"], json!({
             "code": {"type": "string"},
             "language": enumeration(proto::LANGUAGE, &["python"]),
@@ -60,12 +52,42 @@ fn part(_: &ComponentSchemas) -> Value {
             "id": {"type": "string"},
             "willContinue": {"type": "boolean"},
             "scheduling": any_name(proto::SCHEDULING),
+            "parts": list(request(&[], json!({"inlineData": blob(), "fileData": file()}))),
         })),
-        "toolCall": any_object("A part of a tool that this server does not have. Kept unchanged."),
-        "toolResponse": any_object("A part of a tool that this server does not have. Kept unchanged."),
+        "toolCall": invocation("args"),
+        "toolResponse": invocation("response"),
     });
     for name in ABOUT {
         part[*name] = json!({"description": "Accepted and ignored."});
     }
     request(&[], part)
+}
+
+fn blob() -> Value {
+    request(
+        &["data"],
+        json!({
+            "data": base64("With or without padding, in either alphabet."),
+            "mimeType": {"type": "string"},
+            "displayName": {"type": "string"},
+        }),
+    )
+}
+
+fn file() -> Value {
+    request(
+        &["fileUri"],
+        json!({
+            "fileUri": text("The URI of an uploaded file, or a URL that the operator allows."),
+            "mimeType": {"type": "string"},
+            "displayName": {"type": "string"},
+        }),
+    )
+}
+
+/// A call of a server's tool, or its result.
+fn invocation(payload: &str) -> Value {
+    let mut fields = json!({"toolType": any_name(proto::TOOL_TYPE), "id": {"type": "string"}});
+    fields[payload] = json!({"type": "object"});
+    request(&[], fields)
 }

@@ -7,6 +7,7 @@ use crate::http::openapi::schema::{
     Schema, answer, any_of, base64, count, list, only, or_number, text, time, word,
 };
 use crate::http::vertex::Traffic;
+use crate::http::wire::proto;
 use domain::interaction::ServiceTier;
 
 pub static GENERATE_CONTENT_RESPONSE: Schema = Schema::new("GenerateContentResponse", |_| {
@@ -48,7 +49,8 @@ fn response(candidate: Value, usage: Value) -> Value {
     answer(
         &["usageMetadata"],
         json!({
-            "candidates": list(answer(&["finishReason", "groundingMetadata"], candidate)),
+            "candidates": list(answer(
+                &["finishReason", "groundingMetadata", "urlContextMetadata"], candidate)),
             "usageMetadata": usage,
             "modelVersion": {"type": "string"},
             "responseId": {"type": "string"},
@@ -61,6 +63,7 @@ fn candidate() -> Value {
         "content": answer(&[], json!({"parts": list(part()), "role": only("model")})),
         "finishReason": or_number(json!({"type": "string"})),
         "groundingMetadata": grounding(),
+        "urlContextMetadata": url_context(),
     })
 }
 
@@ -131,11 +134,47 @@ fn part() -> Value {
             &["thoughtSignature"],
             json!({"functionCall": answer(&[], call), "thoughtSignature": signature()}),
         ),
+        answer(
+            &["thoughtSignature"],
+            json!({
+                "toolCall": answer(&["args"], invocation("args")),
+                "thoughtSignature": signature(),
+            }),
+        ),
+        answer(&[], json!({"toolResponse": answer(&["response"], invocation("response"))})),
     ])
+}
+
+/// A call of a server's tool, or its result, for requests with `includeServerSideToolInvocations`.
+fn invocation(payload: &str) -> Value {
+    let types = proto::TOOL_TYPE.names();
+    let mut fields = json!({"toolType": or_number(word(&types)), "id": {"type": "string"}});
+    fields[payload] = json!({"type": "object"});
+    fields
+}
+
+fn url_context() -> Value {
+    let statuses = ["SUCCESS", "ERROR", "PAYWALL", "UNSAFE"];
+    let statuses = statuses.map(|status| format!("URL_RETRIEVAL_STATUS_{status}"));
+    let url = json!({
+        "retrievedUrl": {"type": "string"},
+        "urlRetrievalStatus": or_number(json!({"type": "string", "enum": statuses})),
+    });
+    answer(&[], json!({"urlMetadata": list(answer(&[], url))}))
 }
 
 fn grounding() -> Value {
     let string = || json!({"type": "string"});
+    let place = answer(&[], json!({"placeId": string(), "uri": string(), "title": string()}));
+    let context = answer(
+        &["customMetadata"],
+        json!({
+            "title": string(),
+            "text": string(),
+            "fileSearchStore": string(),
+            "customMetadata": list(json!({"type": "object"})),
+        }),
+    );
     let page = answer(&[], json!({"uri": string(), "title": string()}));
     let segment = answer(
         &["partIndex", "startIndex"],
@@ -151,11 +190,22 @@ fn grounding() -> Value {
         "segment": segment,
     });
     answer(
-        &["webSearchQueries", "searchEntryPoint", "groundingChunks", "groundingSupports"],
+        &[
+            "webSearchQueries",
+            "searchEntryPoint",
+            "groundingChunks",
+            "groundingSupports",
+            "googleMapsWidgetContextToken",
+        ],
         json!({
             "webSearchQueries": list(string()),
             "searchEntryPoint": answer(&[], json!({"renderedContent": string()})),
-            "groundingChunks": list(answer(&[], json!({"web": page}))),
+            "groundingChunks": list(any_of(&[
+                answer(&[], json!({"web": page})),
+                answer(&[], json!({"maps": place})),
+                answer(&[], json!({"retrievedContext": context})),
+            ])),
+            "googleMapsWidgetContextToken": string(),
             "groundingSupports": list(answer(&[], support)),
         }),
     )

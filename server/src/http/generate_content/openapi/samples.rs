@@ -13,13 +13,15 @@ pub fn generate() -> Vec<Value> {
         json!({"fileData": {"fileUri": "files/a", "mimeType": "a/b", "displayName": "n"}}),
         json!({"executableCode": {"code": "1", "language": "PYTHON", "id": "c"}}),
         json!({"codeExecutionResult": {"outcome": "OUTCOME_OK", "output": "1", "id": "c"}}),
-        json!({"toolCall": {}}),
-        json!({"toolResponse": {}}),
+        json!({"toolCall": {"toolType": "URL_CONTEXT", "id": "u", "args": {}}}),
+        json!({"toolResponse": {"toolType": "URL_CONTEXT", "id": "u", "response": {}}}),
     ];
     let call = json!({"functionCall": {"name": "f", "args": {}, "id": "f", "willContinue": false},
                       "thoughtSignature": "skip_thought_signature_validator"});
     let response = json!({"functionResponse": {"name": "f", "response": {}, "id": "f",
-                                               "willContinue": false, "scheduling": "SILENT"}});
+                                               "willContinue": false, "scheduling": "SILENT",
+                                               "parts": [{"inlineData": {"data": "AAAA", "mimeType": "a/b", "displayName": "n"}},
+                                                         {"fileData": {"fileUri": "files/a", "mimeType": "a/b", "displayName": "n"}}]}});
     for name in part::ABOUT {
         parts[0][*name] = json!({});
     }
@@ -37,10 +39,15 @@ pub fn generate() -> Vec<Value> {
         "contents": [{"role": "user", "parts": parts}, {"role": "model", "parts": [call]},
                      {"role": "user", "parts": [response]}],
         "systemInstruction": {"parts": [{"text": "a"}]},
-        "tools": [{"codeExecution": {},
+        "tools": [{"codeExecution": {}, "urlContext": {},
+            "googleMaps": {"enableWidget": true, "authConfig": {}, "groundingTypes": {}},
+            "computerUse": {"environment": "ENVIRONMENT_BROWSER", "excludedPredefinedFunctions": ["search"],
+                            "disabledSafetyPolicies": ["DATA_MODIFICATION"], "enablePromptInjectionDetection": true},
+            "mcpServers": [{"name": "m", "streamableHttpTransport": {"url": "http://h/", "headers": {"a": "b"},
+                            "timeout": "5s", "sseReadTimeout": "60s", "terminateOnClose": true}}],
             "googleSearch": {"searchTypes": {}, "timeRangeFilter": {}}, "functionDeclarations": [{"name": "f", "description": "d",
             "parameters": {}, "response": {}, "responseJsonSchema": {}, "behavior": "BLOCKING"}]}],
-        "toolConfig": {"includeServerSideToolInvocations": true, "retrievalConfig": {},
+        "toolConfig": {"includeServerSideToolInvocations": true, "retrievalConfig": {"languageCode": "en", "latLng": {"latitude": 1, "longitude": "1"}},
             "functionCallingConfig": {"mode": "ANY", "allowedFunctionNames": ["f"],
                                       "streamFunctionCallArguments": false}},
         "generationConfig": config,
@@ -49,7 +56,10 @@ pub fn generate() -> Vec<Value> {
     });
     let mut other = every.clone();
     other["contents"] = json!({"parts": {"text": "a"}});
-    other["tools"] = json!({"functionDeclarations": {"name": "f", "parametersJsonSchema": {}}});
+    other["tools"] = json!({
+        "functionDeclarations": {"name": "f", "parametersJsonSchema": {}},
+        "fileSearch": {"fileSearchStoreNames": ["fileSearchStores/s"], "topK": 1, "metadataFilter": "a = 1"},
+    });
     let mut cached = every.clone();
     for name in ["systemInstruction", "tools", "toolConfig"] {
         cached[name] = Value::Null;
@@ -138,9 +148,5 @@ pub fn refused(place: &str, others: &[(&str, &str)]) -> Vec<String> {
     let mut names: Vec<String> = rejected.collect();
     names.extend(tool::ABSENT.iter().map(|name| format!("tools.{name}")));
     names.push("generationConfig.logprobs".into());
-    let parts = |place: &str| format!("{place}.parts.functionResponse.parts");
-    names.extend([parts("contents"), parts("systemInstruction")]);
-    let mut here: Vec<String> = names.iter().map(|name| format!("{place}{name}")).collect();
-    here.push(parts("contents"));
-    here
+    names.iter().map(|name| format!("{place}{name}")).collect()
 }

@@ -18,7 +18,7 @@ pub async fn ended(log: &Log) -> Result<(Vec<LogEntry>, AnswerEnd), ApiError> {
 }
 
 pub fn whole(entries: &[LogEntry], end: AnswerEnd, about: &About, thoughts: bool) -> Value {
-    let mut parts = PartEncoder::new(thoughts);
+    let mut parts = PartEncoder::new(thoughts).showing_tools(about.invocations);
     let mut grounding = Grounding::default();
     let mut found: Vec<Value> = Vec::new();
     for entry in entries {
@@ -28,5 +28,5 @@ pub fn whole(entries: &[LogEntry], end: AnswerEnd, about: &About, thoughts: bool
     }
     found.extend(parts.last());
     let used = end.usage.map(|used| usage(about, &used));
-    answer(about, join(found.into_iter()), used, Some(end), grounding.metadata())
+    answer(about, join(found.into_iter()), used, Some(end), grounding.end())
 }

@@ -35,7 +35,7 @@ pub async fn generate(
     let Resolved { prefix, memory } = resolve(&app, &owner, &model, named(&body), &dialect).await?;
     let (name, service) = (model.clone(), dialect.clone());
     let read = move |body| request::generate(&name, body, own, prefix, &service);
-    let Generate { mut request, thoughts, cached } =
+    let Generate { mut request, thoughts, cached, invocations } =
         aside(body, read).await.map_err(invalid_payload)?;
     request.owner = owner;
     request.keys = keys;
@@ -50,7 +50,7 @@ pub async fn generate(
         }
     };
     let (id, enum_numbers) = (running.response_id(), query.enum_numbers);
-    let about = About { model, id, tier, enum_numbers, cached, vertex };
+    let about = About { model, id, tier, enum_numbers, cached, invocations, vertex };
     let wanted = Wanted(running.wanted());
     let mut response = match delivery {
         AnswerDelivery::Whole => whole_answer(&app, &running, &about, thoughts).await?,

@@ -9,6 +9,7 @@
 
 mod command;
 mod description;
+mod file_search;
 mod multipart;
 
 use std::time::Duration;
@@ -46,6 +47,11 @@ pub fn routes() -> Vec<Route> {
     vec![
         Route::post("/files", upload, description::operation("uploadFile")),
         Route::put("/files", upload, description::operation("uploadFileByPut")),
+        Route::post(
+            "/fileSearchStores/{id}",
+            file_search::upload,
+            description::into_file_search_store(),
+        ),
     ]
 }
 
@@ -79,16 +85,24 @@ async fn start(
     base: &ExternalUrl,
     request: Request,
 ) -> Result<Response, ApiError> {
-    let commands = Commands::of(request.headers())?;
-    if commands != Commands::START {
-        return Err(ApiError::invalid("An upload must start with 'X-Goog-Upload-Command: start'."));
-    }
+    must_start(request.headers())?;
     let path = request.uri().path().to_owned();
     let headers = request.headers().clone();
     let Body(body) = Body::or_empty(request).await?;
     let file = announced(body, &about(&headers)?).map_err(invalid_payload)?;
+    begun(app, owner, base, file, &format!("{path}?")).await
+}
+
+/// Begins an upload. `place` is the beginning of its URL, up to the parameters.
+async fn begun(
+    app: &App,
+    owner: &Owner,
+    base: &ExternalUrl,
+    file: Announced,
+    place: &str,
+) -> Result<Response, ApiError> {
     let id = app.files.begin(owner, file).await?;
-    let url = base.join(&format!("{path}?upload_id={id}&upload_protocol=resumable"));
+    let url = base.join(&format!("{place}upload_id={id}&upload_protocol=resumable"));
     let url = HeaderValue::try_from(url).map_err(ApiError::internal)?;
     Ok([
         (HeaderName::from_static("x-goog-upload-url"), url.clone()),
@@ -102,15 +116,40 @@ async fn start(
     .into_response())
 }
 
-/// A chunk, or a query of an upload's state. The upload's id authorizes the request, unless it has the
-/// key of another tenant.
+fn must_start(headers: &HeaderMap) -> Result<(), ApiError> {
+    if Commands::of(headers)? == Commands::START {
+        return Ok(());
+    }
+    Err(ApiError::invalid("An upload must start with 'X-Goog-Upload-Command: start'."))
+}
+
+/// What a request for an upload led to.
+enum UploadProgress {
+    Done { owner: Owner, file: StoredFile },
+    Answer(Response),
+}
+
 async fn go_on(
     app: &App,
-    Claimed(claimed): &Claimed,
+    claimed: &Claimed,
     base: &ExternalUrl,
     id: &str,
     request: Request,
 ) -> Result<Response, ApiError> {
+    match advance(app, claimed, id, request).await? {
+        UploadProgress::Done { file, .. } => Ok(done(&file, base)),
+        UploadProgress::Answer(answer) => Ok(answer),
+    }
+}
+
+/// A chunk, or a query of an upload's state. The upload's id authorizes the request, unless it has the
+/// key of another tenant.
+async fn advance(
+    app: &App,
+    Claimed(claimed): &Claimed,
+    id: &str,
+    request: Request,
+) -> Result<UploadProgress, ApiError> {
     let commands = Commands::of(request.headers())?;
     if commands == Commands::START {
         return Err(ApiError::invalid("This upload has already started."));
@@ -118,16 +157,16 @@ async fn go_on(
     let offset = number(request.headers(), "x-goog-upload-offset")?;
     let mut receiving = match app.files.progress(claimed.as_ref(), id).await? {
         // The client has missed the final response.
-        UploadState::Done(file) => return Ok(done(&file, base)),
+        UploadState::Done(owner, file) => return Ok(UploadProgress::Done { owner, file }),
         UploadState::Receiving(receiving) => receiving,
     };
     if commands == Commands::QUERY {
-        return Ok(status("active", receiving.received()));
+        return Ok(UploadProgress::Answer(status("active", receiving.received())));
     }
     if commands == Commands::CANCEL {
         let received = receiving.received();
         receiving.cancel().await?;
-        return Ok(status("cancelled", received));
+        return Ok(UploadProgress::Answer(status("cancelled", received)));
     }
     if commands.upload {
         let place = offset.unwrap_or_else(|| receiving.received());
@@ -136,11 +175,12 @@ async fn go_on(
         receiving = receive(receiving, pieces).await?;
     }
     if commands.finalize {
+        let owner = receiving.owner().clone();
         let file = receiving.finish().await?;
         app.metrics.parts.requests.uploaded(file.bytes);
-        return Ok(done(&file, base));
+        return Ok(UploadProgress::Done { owner, file });
     }
-    Ok(status("active", receiving.received()))
+    Ok(UploadProgress::Answer(status("active", receiving.received())))
 }
 
 /// The body is only the file.

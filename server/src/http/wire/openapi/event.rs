@@ -1,7 +1,7 @@
 //! Events of a stream.
 
 use serde_json::{Value, json};
-use strum::VariantNames as _;
+use strum::{IntoEnumIterator as _, VariantNames as _};
 
 use super::interaction::{INTERACTION_IN_EVENT, USAGE};
 use super::step::DELTA;
@@ -9,7 +9,7 @@ use crate::http::error::schema::ERROR_WORD;
 use crate::http::openapi::schema::{
     ComponentSchemas, Schema, answer, any_of, count, only, text, word,
 };
-use domain::interaction::Status;
+use domain::interaction::{ServerTool, Status};
 
 pub static INTERACTION_EVENT: Schema = Schema::new("InteractionEvent", interaction_event);
 
@@ -46,12 +46,12 @@ fn interaction_event(schemas: &ComponentSchemas) -> Value {
 /// A step whose content follows as deltas.
 fn started_step() -> Value {
     let call = json!({
-        "type": word(&["code_execution_call", "google_search_call"]),
+        "type": word(&types("google_search_call", "code_execution_call", ServerTool::call_type)),
         "id": {"type": "string"},
         "signature": only(""),
     });
     let result = json!({
-        "type": word(&["code_execution_result", "google_search_result"]),
+        "type": word(&types("google_search_result", "code_execution_result", ServerTool::result_type)),
         "call_id": {"type": "string"},
         "signature": only(""),
     });
@@ -64,8 +64,18 @@ fn started_step() -> Value {
     });
     any_of(&[
         answer(&[], json!({"type": word(&["thought", "model_output"])})),
-        answer(&[], call),
-        answer(&[], result),
+        // Those of MCP servers have none.
+        answer(&["signature"], call),
+        answer(&["signature"], result),
         answer(&[], function_call),
     ])
+}
+
+/// The types of steps of tools: of code, of web searches, and of the others.
+fn types(
+    search: &'static str,
+    code: &'static str,
+    other: fn(ServerTool) -> &'static str,
+) -> Vec<&'static str> {
+    [search, code].into_iter().chain(ServerTool::iter().map(other)).collect()
 }

@@ -143,7 +143,7 @@ fn step(schemas: &ComponentSchemas) -> Value {
                 "is_error": {"type": "boolean"},
             }),
         ),
-        other("A step of a tool that this server does not have. Kept unchanged.", &KNOWN_STEPS),
+        other("A step of another tool. Kept unchanged.", &KNOWN_STEPS),
     ])
 }
 

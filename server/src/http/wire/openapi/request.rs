@@ -16,6 +16,7 @@ use crate::http::openapi::schema::{
 use crate::http::vertex::Dialect;
 #[cfg(test)]
 use crate::http::wire::request as reader;
+use crate::http::wire::tool::built_in;
 use domain::interaction::ServiceTier;
 
 pub static CREATE: RequestBody = RequestBody {
@@ -59,6 +60,8 @@ static INTERACTION_GENERATION_CONFIG: Schema =
 static RESPONSE_FORMAT: Schema = Schema::new("ResponseFormat", response_format);
 static TOOL: Schema = Schema::new("Tool", tool);
 
+/// Names of functions.
+const NAME: &str = "^[A-Za-z_][A-Za-z0-9_.:-]{0,127}$";
 /// Modes of function calling.
 const MODES: [&str; 4] = ["auto", "any", "none", "validated"];
 
@@ -160,22 +163,80 @@ fn response_format(_: &ComponentSchemas) -> Value {
 
 fn tool(_: &ComponentSchemas) -> Value {
     let empty = || request(&[], json!({}));
-    let function = request(
-        &["type", "name"],
-        json!({
-            "type": only("function"),
-            "name": {"type": "string", "pattern": "^[A-Za-z_][A-Za-z0-9_.:-]{0,127}$"},
-            "description": {"type": "string"},
-            "parameters": any_object("JSON Schema."),
-            "short_description": {"type": "string"},
-            "defer_loading": {"type": "boolean"},
-        }),
-    );
-    any_of(&[
-        request(&["type"], json!({"type": only("code_execution")})),
-        request(&["type"], json!({"type": only("google_search"), "search_types": {}})),
-        function,
+    let of_type = |kind: &str, required: &[&str], mut fields: Value| {
+        fields["type"] = only(kind);
+        request(&[&["type"], required].concat(), fields)
+    };
+    let mut function = json!({
+        "name": {"type": "string", "pattern": NAME},
+        "description": {"type": "string"},
+        "parameters": any_object("JSON Schema."),
+        "short_description": {"type": "string"},
+        "defer_loading": {"type": "boolean"},
+    });
+    let declared = of_type("function", &["name"], function.clone());
+    function["execution"] = only("client");
+    let mut forms = vec![
+        of_type("code_execution", &[], json!({})),
+        of_type("google_search", &[], json!({"search_types": {}})),
+        declared,
+        of_type("tool_search", &["execution", "name"], function),
+        of_type("tool_search", &[], server_tool_search()),
         request(&["code_execution"], json!({"code_execution": empty()})),
         request(&["codeExecution"], json!({"codeExecution": empty()})),
-    ])
+    ];
+    forms.extend(
+        built_in_tools()
+            .into_iter()
+            .map(|(kind, required, fields)| of_type(kind, required, fields)),
+    );
+    any_of(&forms)
+}
+
+fn server_tool_search() -> Value {
+    json!({
+        "execution": only("server"),
+        "name": {"type": "string"},
+        "description": {"type": "string"},
+        "parameters": {"type": "object"},
+    })
+}
+
+/// Each with its required fields.
+fn built_in_tools() -> Vec<(&'static str, &'static [&'static str], Value)> {
+    let strings = || list(json!({"type": "string"}));
+    let degrees = |most: i64| json!({"type": "number", "minimum": -most, "maximum": most});
+    let maps = json!({
+        "latitude": degrees(90), "longitude": degrees(180), "enable_widget": {"type": "boolean"},
+    });
+    let mut stores = list(json!({"type": "string", "pattern": "^fileSearchStores/."}));
+    stores["minItems"] = 1.into();
+    stores["maxItems"] = built_in::MAX_STORES.into();
+    let files = json!({
+        "file_search_store_names": stores,
+        "metadata_filter": text("Such as `genre = \"fiction\" AND year >= 1990`."),
+        "top_k": {"type": "integer", "minimum": 1, "maximum": built_in::MAX_TOP_K},
+    });
+    let allowed = json!({"mode": word(&built_in::MODES), "tools": strings()});
+    let mcp = json!({
+        "name": {"type": "string", "pattern": "^[A-Za-z_][A-Za-z0-9_.:]{0,127}$"},
+        "url": {"type": "string", "format": "uri", "pattern": "^https?://[A-Za-z0-9]"},
+        "headers": {"type": "object", "additionalProperties": {"type": "string"},
+                    "maxProperties": built_in::MAX_HEADERS},
+        "allowed_tools": list(request(&[], allowed)),
+        "defer_loading": {"type": "boolean"},
+    });
+    let computer = json!({
+        "environment": word(&built_in::ENVIRONMENTS),
+        "excluded_predefined_functions": strings(),
+        "disabled_safety_policies": list(word(&built_in::POLICIES)),
+        "enable_prompt_injection_detection": {"type": "boolean"},
+    });
+    vec![
+        ("url_context", &[], json!({})),
+        ("google_maps", &[], maps),
+        ("file_search", &["file_search_store_names"], files),
+        ("mcp_server", &["name", "url"], mcp),
+        ("computer_use", &[], computer),
+    ]
 }

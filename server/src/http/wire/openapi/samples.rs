@@ -20,7 +20,17 @@ pub fn bodies() -> Vec<Value> {
         "previous_interaction_id": "v1_x", "system_instruction": "s", "service_tier": "flex",
         "response_modalities": ["text"],
         "input": messages,
-        "tools": [{"type": "code_execution"}, {"type": "google_search", "search_types": []}, function],
+        "tools": [{"type": "code_execution"}, {"type": "google_search", "search_types": []}, function,
+                  {"type": "url_context"},
+                  {"type": "google_maps", "latitude": 1, "longitude": 1, "enable_widget": true},
+                  {"type": "mcp_server", "name": "m", "url": "http://h/", "headers": {"a": "b"},
+                   "allowed_tools": [{"mode": "auto", "tools": ["t"]}], "defer_loading": true},
+                  {"type": "computer_use", "environment": "browser",
+                   "excluded_predefined_functions": ["search"],
+                   "disabled_safety_policies": ["data_modification"],
+                   "enable_prompt_injection_detection": true},
+                  {"type": "tool_search", "execution": "server", "name": "s", "description": "d",
+                   "parameters": {}}],
         "generation_config": {
             "temperature": 1, "top_p": 1, "seed": 1, "max_output_tokens": 1, "stop_sequences": ["a"],
             "thinking_level": "low", "thinking_summaries": "auto", "image_config": {},
@@ -38,7 +48,13 @@ pub fn bodies() -> Vec<Value> {
         ],
     });
     let mut steps = every.clone();
-    steps["tools"] = json!([{"code_execution": {}}, {"codeExecution": {}}]);
+    steps["tools"] = json!([
+        {"code_execution": {}}, {"codeExecution": {}},
+        {"type": "file_search", "file_search_store_names": ["fileSearchStores/s"],
+         "metadata_filter": "a = 1", "top_k": 1},
+        {"type": "tool_search", "execution": "client", "name": "f", "description": "d",
+         "parameters": {}, "short_description": "s", "defer_loading": true},
+    ]);
     steps["response_format"] = json!({"type": "object"});
     steps["generation_config"] = json!({"tool_choice": "auto", "speech_config": [{}]});
     steps["input"] = json!([
@@ -52,6 +68,9 @@ pub fn bodies() -> Vec<Value> {
         {"type": "function_call", "id": "f", "name": "f", "arguments": {}, "signature": "c2ln"},
         {"type": "function_result", "call_id": "f", "name": "f", "is_error": true,
          "result": [{"type": "text", "text": "a", "annotations": []}, media("image", "uri")]},
+        {"type": "url_context_call", "id": "u", "arguments": {"urls": ["http://h/"]}},
+        {"type": "url_context_result", "call_id": "u",
+         "result": [{"url": "http://h/", "status": "success"}]},
         {"type": "of_a_tool_of_tomorrow", "anything": 1},
     ]);
     let mut one = every.clone();

@@ -6,7 +6,7 @@ use strum::VariantNames as _;
 use crate::http::openapi::schema::{
     ComponentSchemas, Schema, answer, any_of, base64, count, list, only, text, word,
 };
-use domain::interaction::MediaKind;
+use domain::interaction::{MediaKind, RetrievalStatus, ServerTool};
 
 pub static SHOWN_STEP: Schema = Schema::new("ShownStep", shown_step);
 static SHOWN_CONTENT: Schema = Schema::new("ShownContent", shown_content);
@@ -42,7 +42,8 @@ fn shown_step(schemas: &ComponentSchemas) -> Value {
         answer(&[], search_result()),
         json!({
             "type": "object",
-            "description": "Data of another server that the client sent, unchanged.",
+            "description": "A step of one of Google's other tools, or data of another server that the client sent, \
+                            unchanged.",
             "required": ["type"],
             "properties": {"type": {"type": "string", "not": {"enum": [
                 "user_input", "thought", "code_execution_result", "function_call",
@@ -52,14 +53,22 @@ fn shown_step(schemas: &ComponentSchemas) -> Value {
 }
 
 fn delta(_: &ComponentSchemas) -> Value {
-    let citation = json!({
-        "type": only("url_citation"),
-        "url": {"type": "string"},
-        "title": {"type": "string"},
-        "start_index": count("Start in the text, in bytes."),
-        "end_index": count("End in the text, in bytes."),
-    });
-    let annotations = list(answer(&[], citation));
+    let citation = |kind: &str, fields: &[&str]| {
+        let mut citation = json!({
+            "type": only(kind),
+            "start_index": count("Start in the text, in bytes."),
+            "end_index": count("End in the text, in bytes."),
+        });
+        for name in fields {
+            citation[*name] = json!({"type": "string"});
+        }
+        answer(&[], citation)
+    };
+    let annotations = list(any_of(&[
+        citation("url_citation", &["url", "title"]),
+        citation("place_citation", &["url", "name", "place_id"]),
+        citation("file_citation", &["document_uri", "file_name"]),
+    ]));
     let arguments = text("A fragment of the JSON.");
     any_of(&[
         answer(&[], json!({"type": only("thought_summary"), "content": shown_text()})),
@@ -72,7 +81,64 @@ fn delta(_: &ComponentSchemas) -> Value {
         answer(&[], without(search_result(), "call_id")),
         answer(&[], json!({"type": only("text_annotation_delta"), "annotations": annotations})),
         answer(&[], json!({"type": only("arguments_delta"), "arguments": arguments})),
+        any_of(&tool_deltas()),
     ])
+}
+
+/// The whole call or result of one of Google's other tools.
+fn tool_deltas() -> Vec<Value> {
+    let string = || json!({"type": "string"});
+    let arguments = |name: &str| answer(&[], json!({name: list(string())}));
+    let url = json!({"url": string(), "status": word(RetrievalStatus::VARIANTS),
+                     "title": string(), "text": text("Of this server alone.")});
+    let review = json!({"title": string(), "url": string(), "review_id": string()});
+    let place = json!({"name": string(), "place_id": string(), "url": string(),
+                       "review_snippets": list(answer(&[], review))});
+    let places = json!({"places": list(answer(&["review_snippets"], place)),
+                        "widget_context_token": string()});
+    let excerpt = json!({"title": string(), "text": string(), "file_search_store": string(),
+                         "document_uri": string(), "custom_metadata": list(json!({}))});
+    let mcp = || json!({"name": string(), "server_name": string()});
+    let (mut mcp_call, mut mcp_result) = (mcp(), mcp());
+    mcp_call["arguments"] = json!({"type": "object"});
+    mcp_result["result"] = json!({"description": "As the MCP server returned it."});
+    let deltas = [
+        (
+            ServerTool::UrlContext,
+            json!({"arguments": arguments("urls")}),
+            json!({
+            "is_error": {"type": "boolean"}, "result": list(answer(&["title", "text"], url))}),
+        ),
+        (
+            ServerTool::GoogleMaps,
+            json!({"arguments": arguments("queries")}),
+            json!({
+            "result": list(answer(&["widget_context_token"], places))}),
+        ),
+        (
+            ServerTool::FileSearch,
+            json!({}),
+            json!({
+            "result": list(answer(&["document_uri", "custom_metadata"], excerpt))}),
+        ),
+        (ServerTool::McpServer, mcp_call, mcp_result),
+        (
+            ServerTool::ToolSearch,
+            json!({"arguments": arguments("function_names")}),
+            json!({
+            "result": list(json!({"type": "object"}))}),
+        ),
+    ];
+    let of_tool = |(tool, mut call, mut result): (ServerTool, Value, Value)| {
+        call["type"] = only(tool.call_type());
+        result["type"] = only(tool.result_type());
+        if tool != ServerTool::McpServer {
+            call["signature"] = signature();
+            result["signature"] = signature();
+        }
+        [answer(&[], call), answer(&[], result)]
+    };
+    deltas.into_iter().flat_map(of_tool).collect()
 }
 
 fn shown_content(_: &ComponentSchemas) -> Value {

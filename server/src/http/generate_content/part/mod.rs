@@ -1,9 +1,11 @@
 //! Parses parts, the elements of contents.
 
+pub mod invocation;
+
 use serde_json::{Value, json};
 
 use crate::http::wire::WireError;
-use crate::http::wire::content::{decode, mime_type};
+use crate::http::wire::content::{decode, media_to_json, mime_type};
 use crate::http::wire::json_reader::{Node, ObjectReader};
 use crate::http::wire::proto;
 use domain::interaction::{
@@ -27,7 +29,7 @@ pub enum PartData {
     CodeResult(CodeResult),
     FunctionCall(FunctionCall),
     FunctionResult(FunctionResult),
-    /// A call of a tool that this server does not have, or its result.
+    /// A call of a server's tool or its result: a step of the interactions API, or the part itself.
     Passthrough(Value),
 }
 
@@ -100,8 +102,13 @@ pub fn read(node: Node) -> Result<ContentPart, WireError> {
         Some("codeExecutionResult") => result(message(&mut fields, "codeExecutionResult")?)?,
         Some("functionCall") => function_call(message(&mut fields, "functionCall")?)?,
         Some("functionResponse") => function_result(message(&mut fields, "functionResponse")?)?,
-        Some(_) => {
-            return Ok(ContentPart { data: PartData::Passthrough(fields.into_value()), signature });
+        Some(name) => {
+            let node = fields.require(name)?;
+            let whole = json!({name: node.value()});
+            let invocation = node.object()?.camel()?;
+            let is_call = name == "toolCall";
+            let step = invocation::read(whole, invocation, is_call, signature.as_deref())?;
+            PartData::Passthrough(step)
         }
     };
     fields.done()?;
@@ -185,16 +192,21 @@ fn function_call(mut fields: ObjectReader) -> Result<PartData, WireError> {
     Ok(PartData::FunctionCall(call))
 }
 
+/// A response with parts, such as a picture of the screen, is a list of contents.
 fn function_result(mut fields: ObjectReader) -> Result<PartData, WireError> {
-    if fields.has("parts") {
-        let why = "images and other parts in a function's response are not supported by this \
-                   server";
-        return Err(fields.wrong(why));
-    }
+    let response = fields.object("response")?.unwrap_or_else(|| json!({}));
+    let parts = fields.take("parts").map(Node::list).transpose()?.unwrap_or_default();
+    let result = if parts.is_empty() {
+        response
+    } else {
+        let text = json!({"type": "text", "text": response.to_string()});
+        let parts = parts.into_iter().map(response_part);
+        std::iter::once(Ok(text)).chain(parts).collect::<Result<_, WireError>>()?
+    };
     let result = FunctionResult {
         call_id: fields.string("id")?.unwrap_or_default(),
         name: Some(fields.require("name")?.string()?),
-        result: fields.object("response")?.unwrap_or_else(|| json!({})),
+        result,
         is_error: false,
     };
     // For functions that continue while the model responds.
@@ -202,6 +214,22 @@ fn function_result(mut fields: ObjectReader) -> Result<PartData, WireError> {
     fields.take("scheduling").map(|node| proto::SCHEDULING.word(node)).transpose()?;
     fields.done()?;
     Ok(PartData::FunctionResult(result))
+}
+
+/// Media of a function's response, as the interactions API has it.
+fn response_part(node: Node) -> Result<Value, WireError> {
+    let mut fields = node.object()?.camel()?;
+    let empty = fields.wrong("expected 'inlineData' or 'fileData'");
+    let data = match (fields.has("inlineData"), fields.has("fileData")) {
+        (true, false) => inline(message(&mut fields, "inlineData")?)?,
+        (false, true) => file(message(&mut fields, "fileData")?)?,
+        _ => return Err(empty),
+    };
+    fields.done()?;
+    match data {
+        PartData::Content(Content::Media(media)) => Ok(media_to_json(&media)),
+        _ => Err(empty),
+    }
 }
 
 #[cfg(test)]
@@ -289,7 +317,11 @@ mod tests {
             ),
             (json!({"functionCall": {"args": {}}}), "'functionCall.name'"),
             (json!({"functionResponse": {"name": "f", "response": 1}}), "expected an object"),
-            (json!({"functionResponse": {"name": "f", "parts": [1]}}), "are not supported"),
+            (json!({"functionResponse": {"name": "f", "parts": [1]}}), "expected an object"),
+            (
+                json!({"functionResponse": {"name": "f", "parts": [{}]}}),
+                "'functionResponse.parts[0]': expected 'inlineData' or 'fileData'",
+            ),
         ] {
             let error = part(json.clone()).expect_err("it is rejected");
             assert!(error.contains(wanted), "{json} gave {error}");

@@ -1,5 +1,7 @@
 //! `tools` and `toolConfig`.
 
+mod built_in;
+
 use serde_json::{Map, Value, json};
 
 use super::content::one_or_many;
@@ -9,7 +11,7 @@ use crate::http::wire::WireError;
 use crate::http::wire::json_reader::{Node, ObjectReader};
 use crate::http::wire::proto;
 use crate::http::wire::tool;
-use backend::{Function, Tools};
+use backend::{BuiltIn, Function, Tools};
 
 /// Message of the real service, and its rule.
 const MIXED: &str = "Please enable tool_config.include_server_side_tool_invocations to use Built-in \
@@ -17,16 +19,11 @@ const MIXED: &str = "Please enable tool_config.include_server_side_tool_invocati
 
 /// Google's tools that this server does not have.
 pub const ABSENT: &[&str] = &[
-    "computerUse",
     "enterpriseWebSearch",
     "exaAiSearch",
-    "fileSearch",
-    "googleMaps",
     "googleSearchRetrieval",
-    "mcpServers",
     "parallelAiSearch",
     "retrieval",
-    "urlContext",
 ];
 
 /// The tools of a request.
@@ -35,6 +32,8 @@ pub struct OfferedTools {
     pub tools: Tools,
     /// Which tools the model must use, in the format of the interactions API.
     pub choice: Option<Value>,
+    /// Whether the answer has parts for the calls and results of the server's tools.
+    pub invocations: bool,
 }
 
 impl OfferedTools {
@@ -48,14 +47,15 @@ pub fn offer(
     config: Option<Node>,
     dialect: &Dialect,
 ) -> Result<OfferedTools, WireError> {
-    let tools = tools.map(|node| read(node, dialect)).transpose()?.unwrap_or_default();
-    let config = config.map(settings).transpose()?.unwrap_or_default();
+    let mut tools = tools.map(|node| read(node, dialect)).transpose()?.unwrap_or_default();
+    let config = config.map(|node| settings(node, &mut tools)).transpose()?.unwrap_or_default();
     // Vertex AI searches beside functions without the flag.
-    let built_in = tools.code_execution || tools.google_search && !dialect.is_vertex();
+    let searches = tools.google_search || tools.built_in.iter().any(BuiltIn::has_invocations);
+    let built_in = tools.code_execution || searches && !dialect.is_vertex();
     if built_in && !tools.functions.is_empty() && !config.invocations {
         return Err(WireError::Whole(MIXED.to_owned()));
     }
-    Ok(OfferedTools { tools, choice: config.choice })
+    Ok(OfferedTools { tools, choice: config.choice, invocations: config.invocations })
 }
 
 fn read(node: Node, dialect: &Dialect) -> Result<Tools, WireError> {
@@ -78,6 +78,7 @@ fn read(node: Node, dialect: &Dialect) -> Result<Tools, WireError> {
             google_search(node)?;
             tool::offer_google_search(&mut tools);
         }
+        built_in::take(&mut fields, &mut tools)?;
         if let Some(node) = fields.take("functionDeclarations") {
             for node in one_or_many(node)? {
                 tool::declare(&mut tools, function(node.object()?.camel()?)?)?;
@@ -85,6 +86,7 @@ fn read(node: Node, dialect: &Dialect) -> Result<Tools, WireError> {
         }
         fields.done()?;
     }
+    tool::built_in::check(&tools)?;
     Ok(tools)
 }
 
@@ -124,12 +126,11 @@ struct ToolConfig {
     invocations: bool,
 }
 
-fn settings(node: Node) -> Result<ToolConfig, WireError> {
+fn settings(node: Node, tools: &mut Tools) -> Result<ToolConfig, WireError> {
     let mut fields = node.object()?.camel()?;
     let invocations = fields.boolean("includeServerSideToolInvocations")?.unwrap_or(false);
     let choice = fields.take("functionCallingConfig").map(choice).transpose()?.flatten();
-    // For retrieval, which this server does not have.
-    fields.object("retrievalConfig")?;
+    fields.take("retrievalConfig").map(|node| built_in::locate(node, tools)).transpose()?;
     fields.done()?;
     Ok(ToolConfig { choice, invocations })
 }
@@ -206,6 +207,45 @@ mod tests {
     }
 
     #[test]
+    fn built_in_tools_have_the_declarations_of_the_interactions_api() {
+        let tools = json!([
+            {"urlContext": {}, "googleMaps": {"enable_widget": true}},
+            {"computerUse": {"environment": "ENVIRONMENT_MOBILE",
+                             "disabledSafetyPolicies": ["DATA_MODIFICATION"]}},
+            {"mcpServers": [{"name": "m", "streamable_http_transport": {
+                "url": "http://h/mcp", "headers": {"a": "b"}, "timeout": "5s"}}]},
+        ]);
+        let place = json!({"retrievalConfig": {"latLng": {"latitude": 48.4, "longitude": "10"}}});
+        let offer = read(tools.clone(), place).expect("it is valid");
+        assert_eq!(
+            json!(offer.tools.built_in),
+            json!([
+                {"type": "url_context"},
+                {"type": "google_maps", "latitude": 48.4, "longitude": 10.0, "enable_widget": true},
+                {"type": "computer_use", "environment": "mobile",
+                 "disabled_safety_policies": ["data_modification"]},
+                {"type": "mcp_server", "name": "m", "url": "http://h/mcp", "headers": {"a": "b"}},
+            ])
+        );
+        let stores = json!([{"fileSearch": {"file_search_store_names": ["fileSearchStores/s"],
+                                           "topK": "3", "metadataFilter": "a = 1"}}]);
+        let offer = read(stores.clone(), json!(null)).expect("it is valid");
+        assert_eq!(offer.tools.offered, ["file_search"]);
+        let both = json!([stores[0], {"googleSearch": {}}]);
+        let error = read(both, json!(null)).expect_err("it is rejected");
+        assert!(error.contains("'file_search' cannot be combined"), "{error}");
+        for (tool, wanted) in [
+            (json!({"urlContext": {}}), Some(MIXED)),
+            (stores[0].clone(), Some(MIXED)),
+            // Its functions are called like the client's own.
+            (json!({"computerUse": {}}), None),
+        ] {
+            let tools = json!([tool, {"functionDeclarations": [{"name": "f"}]}]);
+            assert_eq!(read(tools, json!(null)).err().as_deref(), wanted);
+        }
+    }
+
+    #[test]
     fn both_kinds_of_parameters_become_json_schema() {
         let schema = json!({"type": "object"});
         for function in [
@@ -238,8 +278,8 @@ mod tests {
     fn an_invalid_field_is_named_with_its_path() {
         for (tools, wanted) in [
             (
-                json!([{"google_maps": {}}]),
-                "Invalid value for 'tools[0]': the tool 'googleMaps' is not supported",
+                json!([{"retrieval": {}}]),
+                "Invalid value for 'tools[0]': the tool 'retrieval' is not supported",
             ),
             (json!([{"type": "code_execution"}]), "Unknown parameter 'tools[0].type'."),
             (json!([{"googleSearch": {"x": 1}}]), "Unknown parameter 'tools[0].googleSearch.x'."),

@@ -1,13 +1,18 @@
 //! `tools`.
 
+pub mod built_in;
+
 use serde_json::Value;
 
 use super::WireError;
 use super::json_reader::{Node, ObjectReader};
-use backend::{Function, Tools};
+use backend::{BuiltIn, Function, Tools};
 
 const CODE_EXECUTION: &str = "code_execution";
 const GOOGLE_SEARCH: &str = "google_search";
+
+/// Who searches for functions.
+pub const EXECUTIONS: [&str; 2] = ["server", "client"];
 
 /// Maximum length of a function's name, in bytes.
 const MAX_NAME_BYTES: usize = 128;
@@ -30,12 +35,15 @@ pub fn tools(node: Node) -> Result<Tools, WireError> {
                 offer_google_search(&mut tools);
             }
             "function" => declare(&mut tools, function(fields)?)?,
+            "tool_search" => tool_search(&mut tools, fields)?,
             _ => {
                 let why = format!("the tool '{kind}' is not supported by this server");
-                return Err(WireError::Absent(fields.wrong(why).to_string()));
+                let absent = WireError::Absent(fields.wrong(why).to_string());
+                built_in::offer(&mut tools, built_in::read(&kind, fields)?.ok_or(absent)?)?;
             }
         }
     }
+    built_in::check(&tools)?;
     Ok(tools)
 }
 
@@ -63,6 +71,21 @@ fn function(mut fields: ObjectReader) -> Result<Function, WireError> {
     fields.boolean("defer_loading")?;
     fields.done()?;
     Ok(function)
+}
+
+/// A search for functions: by the server, or by a function of the client.
+fn tool_search(tools: &mut Tools, mut fields: ObjectReader) -> Result<(), WireError> {
+    let execution = fields.take("execution").map(|node| node.one_of(&EXECUTIONS)).transpose()?;
+    if execution.as_deref() == Some("client") {
+        return declare(tools, function(fields)?);
+    }
+    // Of a search by the client.
+    for name in ["name", "description"] {
+        fields.string(name)?;
+    }
+    fields.object("parameters")?;
+    fields.done()?;
+    built_in::offer(tools, BuiltIn::ToolSearch)
 }
 
 /// Parses a function's name.
@@ -138,6 +161,26 @@ mod tests {
     }
 
     #[test]
+    fn built_in_tools_are_offered_by_their_types() {
+        let tools = read(json!([
+            {"type": "url_context"}, {"type": "url_context"},
+            {"type": "google_maps", "latitude": 48.4, "longitude": 10, "enable_widget": true},
+            {"type": "mcp_server", "name": "m", "url": "http://h/mcp", "headers": {"a": "b"},
+             "allowed_tools": [{"mode": "auto", "tools": ["t"]}], "defer_loading": true},
+            {"type": "mcp_server", "name": "n", "url": "https://h/mcp"},
+            {"type": "computer_use", "environment": "browser"},
+            {"type": "tool_search"},
+            {"type": "tool_search", "execution": "client", "name": "find", "description": "d"},
+        ]));
+        let tools = tools.expect("it is valid");
+        let wanted =
+            ["url_context", "google_maps", "mcp_server", "computer_use", "tool_search", "find"];
+        assert_eq!(tools.offered, wanted);
+        assert_eq!((tools.built_in.len(), tools.functions.len()), (6, 1));
+        assert!(tools.has_predefined("click_at") && !tools.has_predefined("find"));
+    }
+
+    #[test]
     fn a_function_is_offered_by_its_name() {
         let weather = json!({"type": "function", "name": "weather", "description": "d",
                              "parameters": {"type": "object"}});
@@ -162,8 +205,54 @@ mod tests {
     fn an_invalid_field_is_named_with_its_path() {
         for (tools, wanted) in [
             (
-                json!([{"type": "google_maps"}]),
-                "Invalid value for 'tools[0]': the tool 'google_maps' is not supported",
+                json!([{"type": "retrieval"}]),
+                "Invalid value for 'tools[0]': the tool 'retrieval' is not supported",
+            ),
+            (json!([{"type": "url_context", "urls": []}]), "Unknown parameter 'tools[0].urls'."),
+            (json!([{"type": "google_maps", "latitude": 91}]), "'tools[0].latitude': must be"),
+            (
+                json!([{"type": "file_search", "file_search_store_names": []}]),
+                "'tools[0].file_search_store_names': must name 1 to 10 stores.",
+            ),
+            (
+                json!([{"type": "file_search", "file_search_store_names": ["s"]}]),
+                "'tools[0].file_search_store_names[0]': expected the name of a store",
+            ),
+            (
+                json!([{"type": "file_search", "file_search_store_names": ["fileSearchStores/s"],
+                        "top_k": 0}]),
+                "'tools[0].top_k': must be between 1 and 100.",
+            ),
+            (
+                json!([{"type": "mcp_server", "name": "a-b", "url": "http://h/"}]),
+                "'tools[0].name': the name of an MCP server must not have a '-'.",
+            ),
+            (
+                json!([{"type": "mcp_server", "name": "m", "url": "file:///m"}]),
+                "'tools[0].url': expected the URL of an MCP server.",
+            ),
+            (
+                json!([{"type": "mcp_server", "name": "m", "url": "http://h/", "headers": {"a": 1}}]),
+                "'tools[0].headers': every header must be a string.",
+            ),
+            (
+                json!([{"type": "computer_use", "environment": "toaster"}]),
+                "'toaster' is not one of browser, mobile, desktop",
+            ),
+            (json!([{"type": "tool_search", "execution": "client"}]), "'tools[0].name'"),
+            (
+                json!([{"type": "computer_use"}, {"type": "computer_use", "environment": "mobile"}]),
+                "The tool 'computer_use' is declared twice, in different ways.",
+            ),
+            (
+                json!([{"type": "mcp_server", "name": "m", "url": "http://h/"},
+                       {"type": "mcp_server", "name": "m", "url": "http://i/"}]),
+                "MCP server 'm' is declared twice.",
+            ),
+            (
+                json!([{"type": "url_context"},
+                       {"type": "file_search", "file_search_store_names": ["fileSearchStores/s"]}]),
+                "The tool 'file_search' cannot be combined with",
             ),
             (json!([{"type": "code_execution", "x": 1}]), "Unknown parameter 'tools[0].x'."),
             (json!([{"type": "function"}]), "Missing required parameter 'tools[0].name'."),

@@ -1,0 +1,6 @@
+//! File search stores: requests, answers, and documents made of files.
+
+pub mod answer;
+pub mod ingest;
+pub mod openapi;
+pub mod request;
