@@ -9,6 +9,7 @@ mod fake;
 mod gemini;
 mod generate_content;
 mod interactions;
+mod observability;
 mod openai;
 mod operations;
 mod record;

@@ -26,6 +26,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (9, "cached_contents", include_str!("../migrations/9_cached_contents.sql")),
     (10, "batches", include_str!("../migrations/10_batches.sql")),
     (11, "batch_methods", include_str!("../migrations/11_batch_methods.sql")),
+    (12, "interactions_by_owner", include_str!("../migrations/12_interactions_by_owner.sql")),
 ];
 
 /// Checks the whole database for damage. Refusing to start is better than wrong answers.
@@ -326,6 +327,7 @@ mod tests {
             12_579_618_130_781_019_667,
             917_350_257_323_039_631,
             16_902_769_609_427_003_031,
+            12_752_610_645_894_403_872,
         ];
         assert_eq!(begins, wanted);
     }
