@@ -184,6 +184,26 @@ def a_near_miss_becomes_a_scenario(page):
     expect(page.get_by_role("alert")).to_contain_text("scenarios")
 
 
+def a_fault_is_switched_on_and_hits(page):
+    page.goto(URL + "/console/faults")
+    expect(page.get_by_text("No fault is switched on")).to_be_visible()
+    axe(page)
+    page.get_by_role("button", name="Quota exceeded, once").click()
+    expect(page.get_by_role("row", name="429")).to_contain_text("0")
+    assert create("What is six times seven?")["error"]["code"] in (429, "resource_exhausted", "too_many_requests")
+    # Without a reload.
+    expect(page.get_by_role("row", name="429").get_by_role("cell").nth(1)).to_have_text("1")
+    assert "error" not in create("What is six times seven?")
+    page.get_by_label("Another fault").fill('{"status": 418}')
+    page.get_by_role("button", name="Switch on").click()
+    expect(page.get_by_role("alert")).to_contain_text("418")
+    page.goto(URL + "/console/faults")
+    axe(page)
+    picture(page, "faults")
+    page.get_by_role("button", name="Switch all off").click()
+    expect(page.get_by_text("No fault is switched on")).to_be_visible()
+
+
 def the_sandbox_runs_code(page):
     page.goto(URL + "/console/sandbox")
     expect(page.get_by_role("row", name="seccomp").first).to_contain_text("yes")
@@ -298,7 +318,7 @@ def main():
             page.on("request", lambda request, to=requested: to.append(request.url))
             steps = [
                 an_interaction_appears_without_a_reload, a_notebook_shows_what_the_code_did, a_running_interaction_grows,
-                a_near_miss_becomes_a_scenario, the_sandbox_runs_code,
+                a_near_miss_becomes_a_scenario, a_fault_is_switched_on_and_hits, the_sandbox_runs_code,
             ]
             for step in steps if scheme == "light" else steps[:2]:
                 began = time.monotonic()

@@ -55,6 +55,14 @@ pub fn list(facts: &[(&str, Option<Markup>)]) -> Markup {
     }
 }
 
+/// JSON to read; a string as it is.
+pub fn pretty(json: &serde_json::Value) -> String {
+    match json {
+        serde_json::Value::String(text) => text.clone(),
+        json => serde_json::to_string_pretty(json).unwrap_or_default(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

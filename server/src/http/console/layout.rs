@@ -20,13 +20,15 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
 pub enum Section {
     Interactions,
     Requests,
+    Faults,
     Sandbox,
 }
 
 impl Section {
-    const ALL: [(Section, &'static str, &'static str); 3] = [
+    const ALL: [(Section, &'static str, &'static str); 4] = [
         (Section::Interactions, "", "Interactions"),
         (Section::Requests, "/requests", "Requests"),
+        (Section::Faults, "/faults", "Faults"),
         (Section::Sandbox, "/sandbox", "Sandbox"),
     ];
 }

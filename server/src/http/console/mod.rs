@@ -12,6 +12,7 @@ mod assets;
 mod code;
 mod examples;
 mod facts;
+mod faults;
 mod interactions;
 mod layout;
 mod media;
@@ -21,6 +22,7 @@ mod rerun;
 mod sandbox;
 mod text;
 
+use access::login;
 use axum::Router;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
@@ -41,11 +43,13 @@ pub fn router(access: ConsoleAccess) -> Router<App> {
         .route("/console/requests", get(requests::list))
         .route("/console/requests/{number}", get(requests::show))
         .route("/console/scenarios", post(requests::add_scenario))
+        .route("/console/faults", get(faults::show).post(faults::add))
+        .route("/console/faults/clear", post(faults::clear))
         .route("/console/sandbox", get(sandbox::show).post(sandbox::attempt))
         .layer(from_fn_with_state(access.clone(), access::admit));
     let open = Router::new()
-        .route("/console/login", get(access::ask).post(access::login).with_state(access.clone()))
-        .route("/console/logout", post(access::logout).with_state(access.clone()))
+        .route("/console/login", get(login::ask).post(login::login).with_state(access.clone()))
+        .route("/console/logout", post(login::logout).with_state(access.clone()))
         .layer(from_fn_with_state(access, access::restrict));
     let assets = Router::new().route("/console/assets/{file}", get(assets::serve));
     pages.merge(open).merge(assets)

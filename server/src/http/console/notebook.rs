@@ -120,23 +120,20 @@ impl<'a> Notebook<'a> {
                 }
             }
             @if let Some(entry) = &self.entry { (requests::warnings(&entry.result)) }
-            @let runs_code = steps.iter().any(|step| matches!(step, Step::CodeCall(_)));
-            @let searches = steps.iter().any(|step| matches!(step, Step::SearchCall(_)));
             @let input = self.input();
             (CopiedRequest {
                 url: self.url.clone(),
                 model: &head.model,
                 input: &input,
-                runs_code,
-                searches,
+                runs_code: steps.iter().any(|step| matches!(step, Step::CodeCall(_))),
+                searches: steps.iter().any(|step| matches!(step, Step::SearchCall(_))),
                 needs_key: self.visit.has_session,
             }.copies(&scenario(&input, steps)))
         }
     }
 
     fn facts(&self) -> Markup {
-        let head = self.log.head();
-        let usage = self.now.usage();
+        let (head, usage) = (self.log.head(), self.now.usage());
         let base = &self.visit.base;
         let until = if self.is_running { "so far" } else { "" };
         facts::list(&[
@@ -190,7 +187,7 @@ impl<'a> Notebook<'a> {
                 html! {
                     details {
                         summary { (visible(json["type"].as_str().unwrap_or("step"))) }
-                        (facts::preformatted("", "Step", &pretty(json)))
+                        (facts::preformatted("", "Step", &facts::pretty(json)))
                     }
                 },
             ),
@@ -224,7 +221,7 @@ impl<'a> Notebook<'a> {
                         }
                     },
                     Content::Media(media) => (media::shown(self.visit, &self.log.head().id, place, at, media)),
-                    Content::Passthrough(json) => (facts::preformatted("", "Content", &pretty(json))),
+                    Content::Passthrough(json) => (facts::preformatted("", "Content", &facts::pretty(json))),
                 }
             }
         }
@@ -272,7 +269,7 @@ fn output(result: &CodeResult, wall_ms: Option<f64>) -> Markup {
 fn function_call(call: &FunctionCall) -> Markup {
     html! {
         p { code { (visible(&call.name)) } }
-        (facts::preformatted("", "Arguments", &pretty(&call.arguments)))
+        (facts::preformatted("", "Arguments", &facts::pretty(&call.arguments)))
     }
 }
 
@@ -282,7 +279,7 @@ fn function_result(result: &FunctionResult) -> Markup {
             @if let Some(name) = &result.name { code { (visible(name)) } " " }
             @if result.is_error { (facts::badge("failed")) }
         }
-        (facts::preformatted("", "Result", &pretty(&result.result)))
+        (facts::preformatted("", "Result", &facts::pretty(&result.result)))
     }
 }
 
@@ -298,12 +295,5 @@ fn found(result: &SearchResult) -> Markup {
                 }
             }
         }
-    }
-}
-
-pub fn pretty(json: &serde_json::Value) -> String {
-    match json {
-        serde_json::Value::String(text) => text.clone(),
-        json => serde_json::to_string_pretty(json).unwrap_or_default(),
     }
 }

@@ -14,7 +14,6 @@ use super::code::highlighted;
 use super::examples::scenario;
 use super::facts;
 use super::layout::{self, Liveness, Section};
-use super::notebook::pretty;
 use super::text::{line, visible};
 use crate::http::App;
 use crate::http::extract::body::blocking;
@@ -166,13 +165,13 @@ pub async fn show(State(app): State<App>, visit: Visit, Path(number): Path<u64>)
             }
             (cell("Input", facts::preformatted("prose", "Input", &asked.input)))
             @for result in &asked.function_results {
-                (cell("Result", facts::preformatted("", "Function result", &pretty(result))))
+                (cell("Result", facts::preformatted("", "Function result", &facts::pretty(result))))
             }
             @for kept in &result.code_runs { (run(kept)) }
             @for call in &result.function_calls {
                 (cell("Call", html! {
                     p { code { (visible(&call.name)) } }
-                    (facts::preformatted("", "Arguments", &pretty(&call.arguments)))
+                    (facts::preformatted("", "Arguments", &facts::pretty(&call.arguments)))
                 }))
             }
             @if !result.text.is_empty() {

@@ -7,24 +7,20 @@
 //!
 //! Forms carry a token, which foreign pages cannot read.
 
-use std::collections::HashMap;
+pub mod login;
+mod sessions;
+
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
-use axum::Form;
 use axum::extract::{FromRequestParts, Request, State};
-use axum::http::header::{COOKIE, ETAG, HOST, IF_NONE_MATCH, LOCATION, SET_COOKIE};
+use axum::http::header::{ETAG, HOST, IF_NONE_MATCH, LOCATION};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use maud::html;
-use parking_lot::Mutex;
 use serde::Deserialize;
-use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
-use uuid::Uuid;
 
 use super::PATH;
 use super::layout;
@@ -35,12 +31,7 @@ use crate::http::middleware::auth::Keys;
 use crate::http::middleware::control::Control;
 use domain::namespace::Namespace;
 use domain::owner::Owner;
-
-const COOKIE_NAME: &str = "belljar_console";
-/// How long a session lasts.
-const LASTS: Duration = Duration::from_secs(12 * 60 * 60);
-/// Maximum number of sessions. The oldest makes room.
-const MAX_SESSIONS: usize = 1000;
+use sessions::{Sessions, cookie};
 
 /// Settings and state of the console's guard. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -48,20 +39,6 @@ pub struct ConsoleAccess {
     pub keys: Keys,
     pub control: Control,
     pub sessions: Arc<Sessions>,
-}
-
-/// Browsers that have sent a key, by the hash of their cookie.
-#[derive(Debug)]
-pub struct Sessions {
-    open: Mutex<HashMap<[u8; 32], Session>>,
-    /// Makes the tokens of forms.
-    secret: [u8; 16],
-}
-
-#[derive(Debug, Clone)]
-struct Session {
-    owner: Owner,
-    since: Instant,
 }
 
 /// A request that may see the console.
@@ -75,48 +52,6 @@ pub struct Visit {
     pub token: String,
     pub has_session: bool,
     pub control: Control,
-}
-
-impl Default for Sessions {
-    fn default() -> Sessions {
-        Sessions { open: Mutex::default(), secret: *Uuid::new_v4().as_bytes() }
-    }
-}
-
-impl Sessions {
-    fn begin(&self, owner: Owner) -> String {
-        let cookie = format!("{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple());
-        let mut open = self.open.lock();
-        open.retain(|_, session| session.since.elapsed() < LASTS);
-        if open.len() >= MAX_SESSIONS {
-            let oldest =
-                open.iter().min_by_key(|(_, session)| session.since).map(|(hash, _)| *hash);
-            oldest.and_then(|hash| open.remove(&hash));
-        }
-        open.insert(hash(&cookie), Session { owner, since: Instant::now() });
-        cookie
-    }
-
-    fn find(&self, cookie: &str) -> Option<Session> {
-        let session = self.open.lock().get(&hash(cookie)).cloned();
-        session.filter(|session| session.since.elapsed() < LASTS)
-    }
-
-    fn end(&self, cookie: &str) {
-        self.open.lock().remove(&hash(cookie));
-    }
-
-    /// The token of a session's forms; without sessions there is one for all.
-    fn token(&self, cookie: &str) -> String {
-        let mut hasher = Sha256::new();
-        hasher.update(self.secret);
-        hasher.update(cookie);
-        hex::encode(hasher.finalize())
-    }
-}
-
-fn hash(cookie: &str) -> [u8; 32] {
-    Sha256::digest(cookie.as_bytes()).into()
 }
 
 impl ConsoleAccess {
@@ -190,22 +125,6 @@ fn is_loopback(host: &str) -> bool {
         || name.parse::<IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback())
 }
 
-fn cookie(headers: &HeaderMap) -> Option<&str> {
-    let sent = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
-    let mut pairs = sent.flat_map(|value| value.split(';')).filter_map(|pair| pair.split_once('='));
-    pairs.find(|(name, _)| name.trim() == COOKIE_NAME).map(|(_, value)| value.trim())
-}
-
-fn with_cookie(mut response: Response, value: &str, lasts: Duration) -> Response {
-    let seconds = lasts.as_secs();
-    let cookie =
-        format!("{COOKIE_NAME}={value}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Strict");
-    if let Ok(cookie) = HeaderValue::from_str(&cookie) {
-        response.headers_mut().insert(SET_COOKIE, cookie);
-    }
-    response
-}
-
 /// Sends the browser to another page of the console.
 pub fn to(path: &str) -> Response {
     match HeaderValue::from_str(path) {
@@ -276,62 +195,6 @@ pub struct Submitted {
     pub token: String,
 }
 
-#[derive(Deserialize)]
-pub struct LoginForm {
-    key: String,
-}
-
-/// The page that asks for a key.
-pub async fn ask(State(access): State<ConsoleAccess>, request: Request) -> Response {
-    let base = base(request.extensions().get());
-    if access.visit(&request).is_some() {
-        return to(&base);
-    }
-    login_page(&base, StatusCode::OK, None)
-}
-
-fn login_page(base: &str, status: StatusCode, problem: Option<&str>) -> Response {
-    let content = html! {
-        h1 { "Log in" }
-        p { "This server has API keys. The console shows what one of them may see." }
-        form method="post" action={ (base) "/login" } .login {
-            label for="key" { "API key" }
-            input #key type="password" name="key" required autofocus autocomplete="current-password"
-                aria-describedby=[problem.map(|_| "problem")];
-            @if let Some(problem) = problem { p #problem .problem role="alert" { (problem) } }
-            button type="submit" { "Log in" }
-        }
-    };
-    layout::outside(base, status, "Log in", &content)
-}
-
-/// Exchanges a key for a session.
-pub async fn login(
-    State(access): State<ConsoleAccess>,
-    prefix: Option<axum::Extension<PathPrefix>>,
-    Form(LoginForm { key }): Form<LoginForm>,
-) -> Response {
-    let base = base(prefix.as_deref());
-    match access.keys.owner(key.trim()) {
-        Some(owner) => {
-            let cookie = access.sessions.begin(owner);
-            with_cookie(to(&base), &cookie, LASTS)
-        }
-        None => {
-            login_page(&base, StatusCode::UNAUTHORIZED, Some("This is no API key of this server."))
-        }
-    }
-}
-
-/// Ends the session.
-pub async fn logout(State(access): State<ConsoleAccess>, request: Request) -> Response {
-    let base = base(request.extensions().get());
-    if let Some(cookie) = cookie(request.headers()) {
-        access.sessions.end(cookie);
-    }
-    with_cookie(to(&format!("{base}/login")), "", Duration::ZERO)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -354,20 +217,5 @@ mod tests {
         ] {
             assert_eq!(is_loopback(host), wanted, "{host}");
         }
-    }
-
-    #[test]
-    fn a_session_is_found_by_its_cookie_until_it_ends() {
-        let sessions = Sessions::default();
-        let cookie = sessions.begin(Owner::named("a".into()));
-        assert_eq!(sessions.find(&cookie).expect("it is open").owner.name(), "a");
-        assert!(sessions.find(&cookie[1..]).is_none());
-        assert_ne!(sessions.token(&cookie), sessions.token(""));
-        sessions.end(&cookie);
-        assert!(sessions.find(&cookie).is_none());
-        for _ in 0..MAX_SESSIONS + 3 {
-            sessions.begin(Owner::default());
-        }
-        assert_eq!(sessions.open.lock().len(), MAX_SESSIONS);
     }
 }
