@@ -27,7 +27,7 @@ def get(path):
 
 def quick(path):
     """The page, which comes quickly as a rule."""
-    pages, times = zip(*(get(path) for _ in range(5)))
+    pages, times = zip(*(get(path) for _ in range(5)), strict=True)
     print(f"{path}: {1000 * statistics.median(times):.0f} ms, {len(pages[0])} bytes")
     assert statistics.median(times) < MAX_SECONDS, f"{path}: {times}"
     return pages[0]

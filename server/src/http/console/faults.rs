@@ -93,7 +93,7 @@ pub async fn add(
     visit: Visit,
     Form(NewFault { token, fault }): Form<NewFault>,
 ) -> Response {
-    if let Err(page) = allowed(&visit, &token) {
+    if let Some(page) = refusal(&visit, &token) {
         return page;
     }
     let read = parse::json::parse(fault.as_bytes()).map_err(|error| error.to_string());
@@ -109,22 +109,18 @@ pub async fn clear(
     visit: Visit,
     Form(Submitted { token }): Form<Submitted>,
 ) -> Response {
-    if let Err(page) = allowed(&visit, &token) {
+    if let Some(page) = refusal(&visit, &token) {
         return page;
     }
     app.faults.clear(&visit.namespace);
     to(&format!("{}/faults", visit.base))
 }
 
-fn allowed(visit: &Visit, token: &str) -> Result<(), Response> {
+/// The page for a form that is not ours, or without the test controls.
+fn refusal(visit: &Visit, token: &str) -> Option<Response> {
     if !visit.has_sent(token) {
-        return Err(visit.stale_form());
+        return Some(visit.stale_form());
     }
-    match visit.control {
-        Control::On => Ok(()),
-        Control::Off => {
-            let why = "The test controls of this server are off.";
-            Err(layout::failed(visit, StatusCode::FORBIDDEN, why))
-        }
-    }
+    let why = "The test controls of this server are off.";
+    (visit.control == Control::Off).then(|| layout::failed(visit, StatusCode::FORBIDDEN, why))
 }
