@@ -146,6 +146,7 @@ pub async fn run(
         metrics,
         body_limits: http::BodyLimits::new(settings.http.request_bytes),
         catalog: Arc::new(settings.models),
+        console: settings.http.console,
         fake_credentials: settings.http.fake_credentials,
         files,
         batches: http::BatchRunner::default(),

@@ -391,6 +391,7 @@ fn settings(config: &Config) -> anyhow::Result<Settings> {
             },
             metrics_keys: Keys::new(&config.metrics_keys),
             control: config.control,
+            console: config.given.no_console != Some(true),
             fake_credentials: config.given.fake_credentials == Some(true),
             hosts: config.hosts.clone(),
             request_bytes: config.given.request_bytes().in_memory(),

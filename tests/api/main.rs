@@ -10,6 +10,7 @@ mod file_search;
 mod gemini;
 mod generate_content;
 mod interactions;
+mod observability;
 mod openai;
 mod operations;
 mod record;

@@ -66,6 +66,7 @@ pub struct Builder {
     scenarios: String,
     keys: Vec<String>,
     metrics_keys: Vec<String>,
+    no_console: bool,
     shared_keys: bool,
     control: Option<Control>,
     fake_credentials: bool,
@@ -109,6 +110,12 @@ impl Builder {
     /// Keys for the metrics alone.
     pub fn metrics_keys(mut self, keys: &[&str]) -> Builder {
         self.metrics_keys = keys.iter().map(|key| (*key).to_owned()).collect();
+        self
+    }
+
+    /// No pages at `/console`.
+    pub fn without_console(mut self) -> Builder {
+        self.no_console = true;
         self
     }
 
@@ -236,6 +243,7 @@ impl Builder {
                     false => Keys::new(&keys),
                 },
                 metrics_keys: Keys::new(&metrics_keys),
+                console: !self.no_console,
                 fake_credentials: self.fake_credentials,
                 hosts: Hosts::new(self.hosts.iter().map(String::as_str)).expect("they are names"),
                 request_bytes: self.request_bytes.unwrap_or(100 << 20),

@@ -72,6 +72,10 @@ settings {
     #[serde(skip)]
     no_control: bool;
 
+    /// Serve no console at /console
+    #[arg(long, action = clap::ArgAction::SetTrue, help_heading = SERVER, hide_short_help = true)]
+    no_console: bool;
+
     /// Host names of this server, besides localhost and IP addresses. Without API keys, requests
     /// for any other host are rejected
     #[arg(long, value_name = "NAME,…", value_delimiter = ',')]

@@ -2,6 +2,7 @@
 
 mod batches;
 mod cached_contents;
+mod console;
 mod embeddings;
 mod error;
 mod extract;
@@ -83,6 +84,8 @@ pub struct AppComponents {
     pub sessions: Arc<Sessions>,
     pub mcp: McpServers,
     pub catalog: Arc<ModelCatalog>,
+    /// Whether the console is on.
+    pub console: bool,
     /// Whether the token endpoint is on.
     pub fake_credentials: bool,
     pub files: Files,
@@ -124,6 +127,8 @@ pub struct HttpConfig {
     pub metrics_keys: Keys,
     /// Whether the test controls are on.
     pub control: Control,
+    /// Whether the console is on.
+    pub console: bool,
     /// Whether the token endpoint for clients of Vertex AI is on.
     pub fake_credentials: bool,
     /// Accepted host names for requests without a key.

@@ -584,6 +584,13 @@ fn the_first_page_links_to_all_pages() {
         let found = ask(&at, &format!("GET {path}"), "");
         assert!(found.starts_with("HTTP/1.1 200"), "{name}: {found}");
     }
+    assert_eq!(links["console"], "/console");
+    let (_server, at) = Console::serve(&["--no-console"], |_| {});
+    let answer = ask(&at, "GET /", "");
+    let body = answer.split("\r\n\r\n").nth(1).expect(&answer);
+    let index: Value = serde_json::from_str(body).expect(body);
+    let links = index["links"].as_object().expect("it is one");
+    assert_eq!(links.get("console"), None);
     let html = "GET / HTTP/1.1\r\naccept: text/html,application/xhtml+xml,*/*;q=0.8\r\nx-a:";
     let page = ask(&at, html, "");
     assert!(page.to_lowercase().contains("content-type: text/html"), "{page}");

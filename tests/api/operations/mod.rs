@@ -13,5 +13,4 @@ mod http2;
 mod http_protocol;
 mod limits;
 mod logs;
-mod metrics;
 mod tenants;

@@ -68,6 +68,7 @@ pub use file_search::{
 };
 pub use files::{Announced, FileLimits, Files, Receiving, StoredFile, UploadError, UploadState};
 pub use load::StoredSize;
+pub use log::overview::{InteractionPage, ListedInteraction, PageQuery};
 pub use log::{Follower, Log, LogEntry, now};
 pub use record::RecordError;
 

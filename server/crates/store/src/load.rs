@@ -27,6 +27,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (10, "batches", include_str!("../migrations/10_batches.sql")),
     (11, "batch_methods", include_str!("../migrations/11_batch_methods.sql")),
     (12, "file_search", include_str!("../migrations/12_file_search.sql")),
+    (13, "interactions_by_owner", include_str!("../migrations/13_interactions_by_owner.sql")),
 ];
 
 /// Checks the whole database for damage. Refusing to start is better than wrong answers.
@@ -328,6 +329,7 @@ mod tests {
             917_350_257_323_039_631,
             16_902_769_609_427_003_031,
             5_248_930_524_304_192_974,
+            12_752_610_645_894_403_872,
         ];
         assert_eq!(begins, wanted);
     }

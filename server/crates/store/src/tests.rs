@@ -512,3 +512,41 @@ async fn batches_from_before_their_methods_generate_contents() {
     let store = open(folder.path()).await;
     assert_eq!(find(&store).await.method, BatchMethod::GenerateContent);
 }
+
+#[tokio::test]
+async fn pages_of_an_owner_have_its_interactions_newest_first() {
+    let folder = folder();
+    let store = open(folder.path()).await;
+    let theirs = Owner::named("theirs".into());
+    let mut ids = Vec::new();
+    for (at, text) in ["one apple", "two pears", "three Apples"].into_iter().enumerate() {
+        let head = head(Content::text(text));
+        ids.push(head.id.clone());
+        let log = store.begin(head, Persistence::Stored, InteractionSettings::default());
+        log.append(output("42")).await.expect("it can be written");
+        if at != 1 {
+            log.append(vec![end()]).await.expect("it can be written");
+        }
+        let other = Head { owner: theirs.clone(), ..self::head(Content::text("an apple")) };
+        let log = store.begin(other, Persistence::Stored, InteractionSettings::default());
+        log.append(vec![end()]).await.expect("it can be written");
+    }
+    let found = async |query: PageQuery| {
+        let page = store.page(&Owner::default(), &query).await.expect("it can be read");
+        (page.rows.iter().map(|row| row.id.clone()).collect::<Vec<_>>(), page)
+    };
+    let (first, page) = found(PageQuery { size: 2, ..PageQuery::default() }).await;
+    assert_eq!(first, [ids[2].clone(), ids[1].clone()]);
+    let [third, second] = &page.rows[..] else { panic!("{page:?}") };
+    assert_eq!((third.input.as_str(), third.tokens), ("three Apples", Some((1, 2))));
+    assert_eq!((third.status.as_str(), second.status.as_str()), ("completed", "in_progress"));
+    let (rest, page) =
+        found(PageQuery { size: 2, before: page.next, ..PageQuery::default() }).await;
+    assert_eq!((rest, page.next), (vec![ids[0].clone()], None));
+    let search =
+        |text: &str| PageQuery { size: 9, search: Some(text.into()), ..PageQuery::default() };
+    assert_eq!(found(search("apple")).await.0, [ids[2].clone(), ids[0].clone()]);
+    assert_eq!(found(search(&ids[1])).await.0, [ids[1].clone()]);
+    let status = PageQuery { size: 9, status: Some("in_progress".into()), ..PageQuery::default() };
+    assert_eq!(found(status).await.0, [ids[1].clone()]);
+}

@@ -41,7 +41,7 @@ impl ErrorForm {
             return response;
         }
         let error = response.extensions_mut().remove::<ApiError>();
-        match error.or_else(|| refused_below(response.status(), self.uri.path())) {
+        match error.or_else(|| refused_below(&response, self.uri.path())) {
             Some(error) => self.rendered(error, &response),
             None => response,
         }
@@ -95,8 +95,13 @@ fn rendered(envelope: String, error: &ApiError, response: &Response) -> Response
     rendered
 }
 
-/// axum's own rejections have a status but no envelope.
-fn refused_below(status: StatusCode, path: &str) -> Option<ApiError> {
+/// axum's own rejections have a status but no envelope. Pages of the console are whole.
+fn refused_below(response: &Response, path: &str) -> Option<ApiError> {
+    let kind = response.headers().get(CONTENT_TYPE);
+    if kind.is_some_and(|kind| kind.as_bytes().starts_with(b"text/html")) {
+        return None;
+    }
+    let status = response.status();
     let error = match status {
         StatusCode::NOT_FOUND => ApiError::new(Code::NotFound, closed::explanation(path)),
         StatusCode::METHOD_NOT_ALLOWED => {

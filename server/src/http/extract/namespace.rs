@@ -58,6 +58,10 @@ pub struct PathPrefix {
 }
 
 impl PathPrefix {
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// The error for an invalid name. Not every route uses the namespace, so all requests are checked.
     pub fn refuses(request: &Request) -> Option<ApiError> {
         let prefix = request.extensions().get::<PathPrefix>()?;

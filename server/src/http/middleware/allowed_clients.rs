@@ -38,7 +38,8 @@ pub async fn check(request: Request, next: Next) -> Response {
     next.run(request).await
 }
 
-fn is_here(peer: Option<Peer>, headers: &HeaderMap) -> bool {
+/// Whether a client is on this machine, and no proxy for another one.
+pub fn is_here(peer: Option<Peer>, headers: &HeaderMap) -> bool {
     let is_loopback = |address: IpAddr| address.to_canonical().is_loopback();
     let mut forwarded = FORWARDED.iter().flat_map(|name| headers.get_all(*name));
     peer.is_some_and(|Peer(address)| is_loopback(address))

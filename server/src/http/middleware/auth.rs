@@ -86,7 +86,7 @@ impl Keys {
     }
 
     /// The tenant of a key. Constant time, so that the position of a wrong character is not leaked.
-    fn owner(&self, given: &str) -> Option<Owner> {
+    pub fn owner(&self, given: &str) -> Option<Owner> {
         let given = hash(given);
         let none = Choice::from(0);
         let is_ours = self.hashes.iter().fold(none, |found, key| found | key.ct_eq(&given));

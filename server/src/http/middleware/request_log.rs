@@ -17,6 +17,7 @@ use tokio::runtime::Handle;
 use tracing::Level;
 use uuid::Uuid;
 
+use crate::http::console;
 use crate::http::middleware::in_flight::{InFlight, InFlightPlace, is_probe};
 use crate::http::{REQUEST_ID, RequestId};
 use crate::trace::{RequestFacts, Trace};
@@ -118,10 +119,16 @@ impl LogLine {
         let is_wanted = matches!(answered_by, "scenario" | "fault");
         match self.status {
             _ if is_probe => Level::DEBUG,
+            // A page of the console is read every second.
+            Some(status) if self.is_of_console() && !status.is_server_error() => Level::DEBUG,
             Some(status) if status.is_server_error() && !is_wanted => Level::ERROR,
             Some(status) if status.is_client_error() && !is_wanted => Level::WARN,
             _ => Level::INFO,
         }
+    }
+
+    fn is_of_console(&self) -> bool {
+        self.method == Method::GET && self.path.starts_with(console::PATH)
     }
 
     fn answered_by(&self, found: &RequestFacts) -> &'static str {

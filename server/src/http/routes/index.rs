@@ -1,18 +1,22 @@
-//! `GET /`: an overview, as HTML for browsers and as JSON for other clients.
+//! `GET /`: leads browsers to the console, and is an overview in JSON for other clients.
 
-use axum::extract::Request;
-use axum::http::header::{ACCEPT, VARY};
+use axum::extract::{Extension, Request, State};
+use axum::http::header::{ACCEPT, LOCATION, VARY};
+use axum::http::{HeaderValue, StatusCode};
 use axum::response::{Html, IntoResponse, Response};
 use serde_json::{Value, json};
 
+use crate::http::App;
+use crate::http::console;
 use crate::http::error::ApiError;
+use crate::http::extract::namespace::PathPrefix;
 use crate::http::middleware::drain;
 use crate::http::openapi::{JSON, MODELS, OPERATORS, Operation};
 use crate::http::response::json::json as answer;
 use crate::http::route::Route;
 
 /// Name, path and description.
-const PLACES: [(&str, &str, &str); 7] = [
+const PLACES: [(&str, &str, &str); 8] = [
     ("docs", "docs", "API documentation"),
     ("openapi", "openapi.json", "the API as OpenAPI 3.1"),
     ("health", "healthz", "liveness of the server"),
@@ -20,6 +24,7 @@ const PLACES: [(&str, &str, &str); 7] = [
     ("journal", "x/journal", "requests, and the scenarios that answered"),
     ("isolation", "x/isolation", "isolation of the sandbox"),
     ("models", "v1beta/models", "the models"),
+    ("metrics", "metrics", "metrics for Prometheus"),
 ];
 
 const NO_MODEL: &str = "The request names no model. google-genai for Python sends it if a client for Vertex AI \
@@ -28,7 +33,8 @@ const NO_MODEL: &str = "The request names no model. google-genai for Python send
                         and use an API key: see docs/src/guides/vertex.md.";
 
 pub fn routes() -> Vec<Route> {
-    let summary = "An overview: HTML for browsers, JSON for other clients";
+    let summary =
+        "An overview in JSON; browsers get the console, or without it an overview in HTML";
     let operation = Operation::new("index", OPERATORS, summary)
         .answers_as(JSON, |_| json!({"type": "object"}))
         .answers_as("text/html", |_| json!({"type": "string"}));
@@ -43,22 +49,38 @@ async fn without_model(request: Request) -> Response {
     drain::before(ApiError::invalid(NO_MODEL).into_response(), body).await
 }
 
-/// Browsers accept HTML explicitly.
-pub async fn index(request: Request) -> Response {
+/// Browsers accept HTML explicitly. They get the console, if it is on.
+pub async fn index(
+    State(app): State<App>,
+    prefix: Option<Extension<PathPrefix>>,
+    request: Request,
+) -> Response {
     let accepts = request.headers().get_all(ACCEPT).iter();
     let wants_html = accepts.filter_map(|value| value.to_str().ok()).any(|value| {
         value.split(',').any(|kind| kind.trim().to_ascii_lowercase().starts_with("text/html"))
     });
-    let mut response = if wants_html { Html(page()).into_response() } else { answer(&document()) };
-    response.headers_mut().insert(VARY, axum::http::HeaderValue::from_static("accept"));
+    let mut response = match (wants_html, app.console) {
+        (true, true) => {
+            let prefix = prefix.map(|Extension(prefix)| prefix.path).unwrap_or_default();
+            let path = HeaderValue::try_from(format!("{prefix}{}", console::PATH));
+            path.map(|path| (StatusCode::SEE_OTHER, [(LOCATION, path)]).into_response())
+                .unwrap_or_else(|_| Html(page()).into_response())
+        }
+        (true, false) => Html(page()).into_response(),
+        (false, is_on) => answer(&document(is_on)),
+    };
+    response.headers_mut().insert(VARY, HeaderValue::from_static("accept"));
     response
 }
 
-fn document() -> Value {
-    let links: serde_json::Map<String, Value> = PLACES
+fn document(has_console: bool) -> Value {
+    let mut links: serde_json::Map<String, Value> = PLACES
         .iter()
         .map(|(name, path, _)| ((*name).to_owned(), json!(format!("/{path}"))))
         .collect();
+    if has_console {
+        links.insert("console".to_owned(), console::PATH.into());
+    }
     json!({"name": "Belljar", "version": env!("CARGO_PKG_VERSION"), "links": links})
 }
 
@@ -76,7 +98,7 @@ fn page() -> String {
          <h1>Belljar {version}</h1>\n\
          <p>Self-hosted server for Gemini's code execution. Point clients here with \
          <code>GOOGLE_GEMINI_BASE_URL</code>.</p>\n<ul>\n{links}</ul>\n\
-         <p>If the server requires API keys, the last three need one: \
+         <p>If the server requires API keys, the last four need one: \
          <code>?key=…</code></p>\n</html>\n",
         version = env!("CARGO_PKG_VERSION"),
     )

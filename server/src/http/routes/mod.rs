@@ -31,6 +31,7 @@ use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::any;
 
+use crate::http::console::{self, ConsoleAccess};
 use crate::http::error::ApiError;
 use crate::http::error::no_such_path;
 use crate::http::extract::body;
@@ -146,7 +147,7 @@ const OF_INTERACTIONS: [&str; 7] =
 const UNKNOWN_OPENAI: &str = "/{version}/openai/{*rest}";
 
 pub fn router(app: App, config: HttpConfig) -> Router {
-    let HttpConfig { keys, metrics_keys, control, allowed_clients, .. } = config;
+    let HttpConfig { keys, metrics_keys, control, console, allowed_clients, .. } = config;
     let RouteTable {
         interactions,
         generate_content,
@@ -194,7 +195,14 @@ pub fn router(app: App, config: HttpConfig) -> Router {
     let controls = of(&controls).layer(from_fn_with_state(control, control::check));
     let access = MetricsAccess { api_keys: keys.clone(), metrics_keys };
     let metrics = of(&metrics).layer(from_fn_with_state(access, auth::check_metrics));
-    let keyless = of(&keyless).merge(metrics).layer(from_fn(routed));
+    let pages = match console {
+        true => {
+            let keys = keys.clone();
+            console::router(ConsoleAccess { keys, control, sessions: Arc::default() })
+        }
+        false => Router::new(),
+    };
+    let keyless = of(&keyless).merge(metrics).merge(pages).layer(from_fn(routed));
     // The first one also has the paths without a route.
     admitted(Surface::Own, of(&own).merge(controls))
         .merge(admitted(Surface::Interactions, interactions))

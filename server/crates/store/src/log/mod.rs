@@ -1,5 +1,6 @@
 //! The log of one interaction: appending events, and following them.
 
+pub mod overview;
 mod shared;
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
