@@ -50,7 +50,8 @@ const OF_COMPOSE: [&str; 30] = [
 ];
 
 /// Variables of the project's tests and scripts, besides those that begin with `BELLJAR_TEST_`.
-const OF_TESTS: [&str; 5] = [
+const OF_TESTS: [&str; 6] = [
+    "BELLJAR_IMAGE",
     "BELLJAR_PROJECT",
     "BELLJAR_URL",
     "BELLJAR_COMPOSE",
