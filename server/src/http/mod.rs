@@ -58,7 +58,7 @@ pub use middleware::guard::{Hosts, NotAHost};
 pub use middleware::in_flight::InFlight;
 use middleware::in_flight::{InFlightPlace, is_probe};
 pub use routes::mcp::McpServers;
-pub use routes::model_catalog::ModelCatalog;
+pub use routes::models::catalog::ModelCatalog;
 pub use routes::token::ANY_TOKEN;
 pub use serve::serve;
 

@@ -372,7 +372,7 @@ async fn uploads_have_separate_size_limits() {
     assert_eq!(start(&server, &[], json!({"displayName": long})).await.status, 413);
 }
 
-/// Nobody could resume it, and it counted as a file of the key for a day.
+/// No client could resume it, and it counted as a file of the key for a day.
 #[tokio::test]
 async fn an_upload_in_one_request_whose_client_is_gone_takes_no_space() {
     let limits = FileLimits { total_bytes: 3 << 19, ..FILE_LIMITS };

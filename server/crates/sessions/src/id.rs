@@ -14,7 +14,7 @@ pub(crate) struct SessionIds {
 
 /// What a name shows about its session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Origin {
+pub(crate) enum IdOrigin {
     ThisStart,
     EarlierStart,
     /// No server makes such names.
@@ -30,21 +30,21 @@ impl SessionIds {
         format!("{PREFIX}-{}-{}", self.start, random())
     }
 
-    pub(crate) fn origin(&self, id: &str) -> Origin {
+    pub(crate) fn origin(&self, id: &str) -> IdOrigin {
         let mut parts = id.split('-');
         let (PREFIX, Some(start), Some(rest), None) =
             (parts.next().unwrap_or_default(), parts.next(), parts.next(), parts.next())
         else {
-            return Origin::None;
+            return IdOrigin::None;
         };
         let is_hex = |text: &str, digits: usize| {
             text.len() == digits
                 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
         };
         match is_hex(start, START_DIGITS) && is_hex(rest, RANDOM_DIGITS) {
-            true if start == self.start => Origin::ThisStart,
-            true => Origin::EarlierStart,
-            false => Origin::None,
+            true if start == self.start => IdOrigin::ThisStart,
+            true => IdOrigin::EarlierStart,
+            false => IdOrigin::None,
         }
     }
 }
@@ -61,11 +61,11 @@ mod tests {
     fn a_name_shows_which_start_of_the_server_made_it() {
         let (now, earlier) = (SessionIds::new(), SessionIds { start: "0".repeat(8) });
         let id = now.make();
-        assert_eq!(now.origin(&id), Origin::ThisStart);
-        assert_eq!(now.origin(&earlier.make()), Origin::EarlierStart);
+        assert_eq!(now.origin(&id), IdOrigin::ThisStart);
+        assert_eq!(now.origin(&earlier.make()), IdOrigin::EarlierStart);
         let long = format!("{id}0");
         for wrong in ["", "session", "session-", &id.to_uppercase(), &long, &id.replace('-', "_")] {
-            assert_eq!(now.origin(wrong), Origin::None, "{wrong}");
+            assert_eq!(now.origin(wrong), IdOrigin::None, "{wrong}");
         }
     }
 }

@@ -15,7 +15,7 @@ const KEYWORDS: [&str; 37] = [
 
 /// What a piece of code is; each is a class of the stylesheet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Token {
+enum CodeToken {
     Plain,
     Comment,
     Text,
@@ -23,14 +23,14 @@ enum Token {
     Number,
 }
 
-impl Token {
+impl CodeToken {
     fn class(self) -> Option<&'static str> {
         Some(match self {
-            Token::Plain => return None,
-            Token::Comment => "c",
-            Token::Text => "s",
-            Token::Keyword => "k",
-            Token::Number => "n",
+            CodeToken::Plain => return None,
+            CodeToken::Comment => "c",
+            CodeToken::Text => "s",
+            CodeToken::Keyword => "k",
+            CodeToken::Number => "n",
         })
     }
 }
@@ -49,17 +49,17 @@ pub fn highlighted(code: &str) -> Markup {
 }
 
 /// The pieces in their order; neighbours of the same kind are one.
-fn pieces(code: &str) -> Vec<(Token, Range<usize>)> {
-    let mut found: Vec<(Token, Range<usize>)> = Vec::new();
+fn pieces(code: &str) -> Vec<(CodeToken, Range<usize>)> {
+    let mut found: Vec<(CodeToken, Range<usize>)> = Vec::new();
     let mut at = 0;
     while let Some(first) = code[at..].chars().next() {
         let rest = &code[at..];
         let (token, length) = match first {
-            '#' => (Token::Comment, rest.find('\n').unwrap_or(rest.len())),
-            '"' | '\'' => (Token::Text, quoted(rest)),
+            '#' => (CodeToken::Comment, rest.find('\n').unwrap_or(rest.len())),
+            '"' | '\'' => (CodeToken::Text, quoted(rest)),
             first if first.is_alphabetic() || first == '_' => word(rest),
-            first if first.is_ascii_digit() => (Token::Number, number(rest)),
-            first => (Token::Plain, first.len_utf8()),
+            first if first.is_ascii_digit() => (CodeToken::Number, number(rest)),
+            first => (CodeToken::Plain, first.len_utf8()),
         };
         match found.last_mut() {
             Some((last, range)) if *last == token => range.end = at + length,
@@ -71,16 +71,16 @@ fn pieces(code: &str) -> Vec<(Token, Range<usize>)> {
 }
 
 /// A name, a keyword, or a string with a prefix such as `rb`.
-fn word(rest: &str) -> (Token, usize) {
+fn word(rest: &str) -> (CodeToken, usize) {
     let is_part = |char: char| char.is_alphanumeric() || char == '_';
     let length = rest.find(|char| !is_part(char)).unwrap_or(rest.len());
     let is_prefix = length <= 2
         && rest[..length].chars().all(|char| "rbfutRBFUT".contains(char))
         && rest[length..].starts_with(['"', '\'']);
     match &rest[..length] {
-        _ if is_prefix => (Token::Text, length + quoted(&rest[length..])),
-        name if KEYWORDS.contains(&name) => (Token::Keyword, length),
-        _ => (Token::Plain, length),
+        _ if is_prefix => (CodeToken::Text, length + quoted(&rest[length..])),
+        name if KEYWORDS.contains(&name) => (CodeToken::Keyword, length),
+        _ => (CodeToken::Plain, length),
     }
 }
 
@@ -114,7 +114,7 @@ mod tests {
 
     use super::*;
 
-    fn tokens(code: &str) -> Vec<(Token, &str)> {
+    fn tokens(code: &str) -> Vec<(CodeToken, &str)> {
         pieces(code).into_iter().map(|(token, range)| (token, &code[range])).collect()
     }
 
@@ -122,21 +122,21 @@ mod tests {
     fn python_is_split_into_its_tokens() {
         let code = "def f(x): # add\n    return rb'a\\'b' + x1 * 0x1f\n";
         let marked: Vec<_> =
-            tokens(code).into_iter().filter(|(token, _)| *token != Token::Plain).collect();
+            tokens(code).into_iter().filter(|(token, _)| *token != CodeToken::Plain).collect();
         assert_eq!(
             marked,
             [
-                (Token::Keyword, "def"),
-                (Token::Comment, "# add"),
-                (Token::Keyword, "return"),
-                (Token::Text, "rb'a\\'b'"),
-                (Token::Number, "0x1f"),
+                (CodeToken::Keyword, "def"),
+                (CodeToken::Comment, "# add"),
+                (CodeToken::Keyword, "return"),
+                (CodeToken::Text, "rb'a\\'b'"),
+                (CodeToken::Number, "0x1f"),
             ]
         );
         let text = "'''a\n'b\"\n'''";
-        assert_eq!(tokens(&format!("{text}+1"))[0], (Token::Text, text));
-        assert_eq!(tokens("'open\n1")[0], (Token::Text, "'open"));
-        assert_eq!(tokens("'")[0], (Token::Text, "'"));
+        assert_eq!(tokens(&format!("{text}+1"))[0], (CodeToken::Text, text));
+        assert_eq!(tokens("'open\n1")[0], (CodeToken::Text, "'open"));
+        assert_eq!(tokens("'")[0], (CodeToken::Text, "'"));
     }
 
     proptest! {

@@ -23,13 +23,17 @@ const INPUT_CHARS: usize = 70;
 
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
-pub struct Filter {
+pub struct InteractionFilter {
     q: String,
     status: String,
     before: Option<i64>,
 }
 
-pub async fn list(State(app): State<App>, visit: Visit, Query(filter): Query<Filter>) -> Response {
+pub async fn list(
+    State(app): State<App>,
+    visit: Visit,
+    Query(filter): Query<InteractionFilter>,
+) -> Response {
     let text = |text: &str| Some(text.trim().to_owned()).filter(|text| !text.is_empty());
     let query = PageQuery {
         before: filter.before,
@@ -52,7 +56,12 @@ pub async fn list(State(app): State<App>, visit: Visit, Query(filter): Query<Fil
     layout::page(&visit, Section::Interactions, "Interactions", liveness, &content)
 }
 
-fn content(visit: &Visit, filter: &Filter, page: &InteractionPage, entries: &[Entry]) -> Markup {
+fn content(
+    visit: &Visit,
+    filter: &InteractionFilter,
+    page: &InteractionPage,
+    entries: &[Entry],
+) -> Markup {
     let outcomes: HashMap<&str, &Entry> = entries
         .iter()
         .filter_map(|entry| Some((entry.result.interaction_id.as_deref()?, entry)))
@@ -126,7 +135,7 @@ fn line_of(visit: &Visit, row: &ListedInteraction, outcome: Option<&RequestOutco
 }
 
 /// The link to the next page.
-fn older(visit: &Visit, filter: &Filter, next: i64) -> Markup {
+fn older(visit: &Visit, filter: &InteractionFilter, next: i64) -> Markup {
     html! {
         form .more method="get" action=(visit.base) {
             input type="hidden" name="q" value=(filter.q);

@@ -1,4 +1,4 @@
-//! Counts the requests in progress, until their responses are sent: all of them, those of each API key, and
+//! InFlightCounts the requests in progress, until their responses are sent: all of them, those of each API key, and
 //! those without a valid one. So no client has all places.
 
 use std::collections::HashMap;
@@ -26,10 +26,10 @@ pub const PROBES: [&str; 2] = ["/healthz", "/readyz"];
 
 /// Requests in progress. Cheap to clone.
 #[derive(Debug, Clone, Default)]
-pub struct InFlight(Arc<Counts>);
+pub struct InFlight(Arc<InFlightCounts>);
 
 #[derive(Debug, Default)]
-struct Counts {
+struct InFlightCounts {
     total: AtomicUsize,
     /// Those of the total that have no valid key, or whose key is not checked yet.
     strangers: AtomicUsize,
@@ -38,11 +38,11 @@ struct Counts {
 
 /// A request in progress, until [`InFlightPlace::end`]. An extension of the request.
 #[derive(Debug, Clone)]
-pub struct InFlightPlace(Arc<Taken>);
+pub struct InFlightPlace(Arc<HeldPlace>);
 
 #[derive(Debug)]
-struct Taken {
-    counts: Arc<Counts>,
+struct HeldPlace {
+    counts: Arc<InFlightCounts>,
     of: Mutex<Holder>,
 }
 
@@ -62,7 +62,7 @@ impl InFlight {
         self.0.total.fetch_add(1, Ordering::Relaxed);
         self.0.strangers.fetch_add(1, Ordering::Relaxed);
         let counts = Arc::clone(&self.0);
-        InFlightPlace(Arc::new(Taken { counts, of: Mutex::new(Holder::Stranger) }))
+        InFlightPlace(Arc::new(HeldPlace { counts, of: Mutex::new(Holder::Stranger) }))
     }
 
     /// The error for a request above the limit. Health checks are exempt.
@@ -82,7 +82,7 @@ pub fn is_probe(path: &str) -> bool {
 }
 
 impl InFlightPlace {
-    /// Counts the request as one of this owner, whose key is valid. An error if that has too many.
+    /// InFlightCounts the request as one of this owner, whose key is valid. An error if that has too many.
     pub fn claim(&self, owner: &Owner) -> Result<(), ApiError> {
         let counts = &self.0.counts;
         let mut of = self.0.of.lock();

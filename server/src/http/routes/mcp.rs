@@ -42,20 +42,20 @@ type Service = StreamableHttpService<PythonTools, LocalSessionManager>;
 #[derive(Debug)]
 pub struct McpServers {
     sessions: Arc<Sessions>,
-    of_owners: Mutex<HashMap<Owner, McpServer>>,
+    of_owners: Mutex<HashMap<Owner, OwnersMcp>>,
     stopping: CancellationToken,
 }
 
 /// The MCP server of one owner.
 #[derive(Clone)]
-struct McpServer {
+struct OwnersMcp {
     service: Service,
     connections: Arc<LocalSessionManager>,
 }
 
-impl std::fmt::Debug for McpServer {
+impl std::fmt::Debug for OwnersMcp {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("McpServer").finish_non_exhaustive()
+        f.debug_struct("OwnersMcp").finish_non_exhaustive()
     }
 }
 
@@ -66,12 +66,12 @@ impl McpServers {
     }
 
     /// There are as many owners as keys.
-    fn of(&self, owner: &Owner) -> McpServer {
+    fn of(&self, owner: &Owner) -> OwnersMcp {
         let mut servers = self.of_owners.lock();
         servers.entry(owner.clone()).or_insert_with(|| self.new_server(owner)).clone()
     }
 
-    fn new_server(&self, owner: &Owner) -> McpServer {
+    fn new_server(&self, owner: &Owner) -> OwnersMcp {
         let mut connections = LocalSessionManager::default();
         connections.session_config.keep_alive = Some(self.sessions.limits().idle_timeout);
         connections.session_config.completed_cache_ttl = KEEP_ANSWERS_FOR;
@@ -84,7 +84,7 @@ impl McpServers {
             .disable_allowed_origins()
             .with_max_request_body_bytes(usize::MAX)
             .with_cancellation_token(self.stopping.clone());
-        McpServer { service: Service::new(tools, Arc::clone(&connections), config), connections }
+        OwnersMcp { service: Service::new(tools, Arc::clone(&connections), config), connections }
     }
 }
 

@@ -10,7 +10,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::end::{EndedSessions, SessionEnd};
 use crate::error::SessionError;
-use crate::id::{Origin, SessionIds};
+use crate::id::{IdOrigin, SessionIds};
 use crate::limits::SessionLimits;
 use crate::session::Session;
 use domain::owner::Owner;
@@ -92,7 +92,7 @@ impl Registry {
         }
         let end = known.ended.find(owner, id);
         let earlier =
-            (self.ids.origin(id) == Origin::EarlierStart).then_some(SessionEnd::EarlierStart);
+            (self.ids.origin(id) == IdOrigin::EarlierStart).then_some(SessionEnd::EarlierStart);
         Err(match end.or(earlier) {
             Some(end) => SessionError::Ended { id: id.to_owned(), end },
             None => SessionError::Unknown(id.to_owned()),

@@ -31,14 +31,14 @@ use crate::http::middleware::auth::Keys;
 use crate::http::middleware::control::Control;
 use domain::namespace::Namespace;
 use domain::owner::Owner;
-use sessions::{Sessions, cookie};
+use sessions::{LoginSessions, cookie};
 
 /// Settings and state of the console's guard. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct ConsoleAccess {
     pub keys: Keys,
     pub control: Control,
-    pub sessions: Arc<Sessions>,
+    pub sessions: Arc<LoginSessions>,
 }
 
 /// A request that may see the console.

@@ -20,25 +20,25 @@ const MAX_SESSIONS: usize = 1000;
 
 /// Browsers that have sent a key, by the hash of their cookie.
 #[derive(Debug)]
-pub struct Sessions {
-    open: Mutex<HashMap<[u8; 32], Session>>,
+pub struct LoginSessions {
+    open: Mutex<HashMap<[u8; 32], LoginSession>>,
     /// Makes the tokens of forms.
     secret: [u8; 16],
 }
 
 #[derive(Debug, Clone)]
-pub struct Session {
+pub struct LoginSession {
     pub owner: Owner,
     since: Instant,
 }
 
-impl Default for Sessions {
-    fn default() -> Sessions {
-        Sessions { open: Mutex::default(), secret: *Uuid::new_v4().as_bytes() }
+impl Default for LoginSessions {
+    fn default() -> LoginSessions {
+        LoginSessions { open: Mutex::default(), secret: *Uuid::new_v4().as_bytes() }
     }
 }
 
-impl Sessions {
+impl LoginSessions {
     pub fn begin(&self, owner: Owner) -> String {
         let cookie = format!("{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple());
         let mut open = self.open.lock();
@@ -48,11 +48,11 @@ impl Sessions {
                 open.iter().min_by_key(|(_, session)| session.since).map(|(hash, _)| *hash);
             oldest.and_then(|hash| open.remove(&hash));
         }
-        open.insert(hash(&cookie), Session { owner, since: Instant::now() });
+        open.insert(hash(&cookie), LoginSession { owner, since: Instant::now() });
         cookie
     }
 
-    pub fn find(&self, cookie: &str) -> Option<Session> {
+    pub fn find(&self, cookie: &str) -> Option<LoginSession> {
         let session = self.open.lock().get(&hash(cookie)).cloned();
         session.filter(|session| session.since.elapsed() < LASTS)
     }
@@ -97,7 +97,7 @@ mod tests {
 
     #[test]
     fn a_session_is_found_by_its_cookie_until_it_ends() {
-        let sessions = Sessions::default();
+        let sessions = LoginSessions::default();
         let cookie = sessions.begin(Owner::named("a".into()));
         assert_eq!(sessions.find(&cookie).expect("it is open").owner.name(), "a");
         assert!(sessions.find(&cookie[1..]).is_none());

@@ -1,5 +1,6 @@
 //! `/models`: the list of models, and `generateContent` and the other methods of a model.
 
+pub mod catalog;
 mod description;
 mod documented;
 mod embed;
