@@ -8,11 +8,12 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
 /// The project's crates. A level without a module applies to them.
-const OURS: [&str; 18] = [
+const OURS: [&str; 19] = [
     "belljar",
     "server",
     "backend",
     "domain",
+    "http_client",
     "journal",
     "metrics",
     "parse",
