@@ -414,6 +414,7 @@ async fn older_interactions_without_an_owner_get_the_default_owner() {
         ids.push(log.head().id.clone());
     }
     for statement in [
+        "DROP INDEX interactions_by_owner",
         "ALTER TABLE interactions DROP COLUMN owner",
         "ALTER TABLE uploads DROP COLUMN held",
         "ALTER TABLE interactions DROP COLUMN resumes",
@@ -500,6 +501,7 @@ async fn batches_from_before_their_methods_generate_contents() {
     };
     assert_eq!(find(&store).await, batch);
     for statement in [
+        "DROP INDEX interactions_by_owner",
         "ALTER TABLE batches DROP COLUMN method",
         "DROP TABLE file_search_stores",
         "DROP TABLE file_search_documents",
