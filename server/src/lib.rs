@@ -126,15 +126,16 @@ pub async fn run(
     let in_flight = http::InFlight::default();
     let (has_been_ready, was_ready) = watch::channel(false);
     engine.resume(&was_ready);
+    let sessions = Arc::new(Sessions::new(Arc::clone(&sandbox), settings.sessions));
     let metrics = Exposition::new(MetricSet {
         interactions: engine.metrics().clone(),
         code: sandbox.metrics().clone(),
+        sessions: sessions.metrics().clone(),
         store: store.metrics().clone(),
         ..MetricSet::default()
     });
     let faults =
         http::Faults::new(settings.faults, settings.http.control, metrics.parts.requests.clone());
-    let sessions = Arc::new(Sessions::new(Arc::clone(&sandbox), settings.sessions));
     let app = http::App::new(http::AppComponents {
         engine: Arc::clone(&engine),
         store: store.clone(),

@@ -143,6 +143,44 @@ async fn limits_faults_uploads_and_streams_are_counted() {
     }
 }
 
+/// An open session is counted by its state, an ended one by its reason.
+#[tokio::test]
+async fn sessions_are_counted_by_their_state_and_their_end() {
+    let server = TestServer::start("").await;
+    let mut paths = Vec::new();
+    for _ in 0..3 {
+        let opened = server.post("/x/sessions", &json!({})).await;
+        assert_eq!(opened.status, 200, "{}", opened.body);
+        paths.push(format!("/x/sessions/{}", opened.body["id"].as_str().expect("it has a name")));
+    }
+    let [idle, ended, running] = &paths[..] else { unreachable!("three were opened") };
+    let keeping = json!({"code": "kept = bytearray(b'1' * (40 << 20))"});
+    assert_eq!(server.post(&format!("{idle}/execute"), &keeping).await.status, 200);
+    let exit = json!({"code": "import os; os._exit(3)"});
+    assert_eq!(server.post(&format!("{ended}/execute"), &exit).await.status, 200);
+
+    let [are_idle, are_running] =
+        ["idle", "running"].map(|state| format!("belljar_sessions_open{{state=\"{state}\"}}"));
+    let endless = json!({"code": "while True: pass"});
+    let execute = format!("{running}/execute");
+    let observed = async {
+        let read = counted(&server, &are_running, 1.0).await;
+        assert_eq!(server.delete(running).await.status, 200);
+        read
+    };
+    let (ran, during) = futures_util::future::join(server.post(&execute, &endless), observed).await;
+    assert_eq!(ran.status, 410, "{}", ran.body);
+    assert_eq!(during[&are_idle], 1.0);
+    assert!(during["belljar_sessions_held_bytes"] >= f64::from(40 << 20), "{during:#?}");
+
+    let after = read(&server).await;
+    assert_eq!((after[&are_idle], after[&are_running]), (1.0, 0.0));
+    assert_eq!(after["belljar_sessions_started_total"], 3.0);
+    let ends = ["code", "deleted", "idle", "sandbox"]
+        .map(|end| after[&format!("belljar_sessions_ended_total{{reason=\"{end}\"}}")]);
+    assert_eq!(ends, [1.0, 1.0, 0.0, 0.0]);
+}
+
 /// A client chooses paths, methods, ids, models, namespaces and keys.
 #[tokio::test]
 async fn clients_cannot_add_series() {

@@ -1,7 +1,7 @@
 //! What the server measures of itself, for Prometheus, in the text format of OpenMetrics.
 //!
 //! Each part of the server has a struct here, which it updates: [`RequestMetrics`],
-//! [`InteractionMetrics`], [`CodeMetrics`], [`StoreMetrics`]. [`PoolMetrics`] and [`MemoryMetrics`] are
+//! [`InteractionMetrics`], [`CodeMetrics`], [`StoreMetrics`], [`SessionMetrics`]. [`PoolMetrics`] and [`MemoryMetrics`] are
 //! set when the metrics are read. [`Exposition`] has all of them under their names.
 //!
 //! The value of a label is never data of a client: it is a template of a path, a word of an enum, or a
@@ -16,6 +16,7 @@ mod memory;
 mod pool;
 mod process;
 mod requests;
+mod sessions;
 mod store;
 
 use std::fmt;
@@ -32,6 +33,7 @@ pub use interactions::{EndedInteraction, InteractionMetrics, TokenCounts};
 pub use memory::MemoryMetrics;
 pub use pool::PoolMetrics;
 pub use requests::{FinishedRequest, RequestMetrics, StreamGuard};
+pub use sessions::{OpenSessions, SessionMetrics};
 pub use store::StoreMetrics;
 
 /// The media type of [`Exposition::text`].
@@ -57,6 +59,7 @@ pub struct MetricSet {
     pub requests: RequestMetrics,
     pub interactions: InteractionMetrics,
     pub code: CodeMetrics,
+    pub sessions: SessionMetrics,
     pub store: StoreMetrics,
     pub pool: PoolMetrics,
     pub memory: MemoryMetrics,
@@ -85,6 +88,7 @@ impl Exposition {
         parts.requests.register(ours);
         parts.interactions.register(ours);
         parts.code.register(ours);
+        parts.sessions.register(ours);
         parts.pool.register(ours);
         parts.store.register(ours);
         parts.memory.register(ours);

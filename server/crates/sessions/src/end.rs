@@ -29,6 +29,22 @@ pub enum SessionEnd {
     EarlierStart,
 }
 
+impl SessionEnd {
+    /// A word for metrics.
+    pub(crate) fn reason(&self) -> &'static str {
+        match self {
+            SessionEnd::Deleted => "deleted",
+            SessionEnd::Idle => "idle",
+            SessionEnd::TooOld => "too_old",
+            SessionEnd::Memory => "memory",
+            SessionEnd::Code(_) => "code",
+            SessionEnd::Sandbox => "sandbox",
+            SessionEnd::Stopped => "stopped",
+            SessionEnd::EarlierStart => "earlier_start",
+        }
+    }
+}
+
 impl fmt::Display for SessionEnd {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

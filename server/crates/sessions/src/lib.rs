@@ -14,6 +14,7 @@ mod session;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use metrics::SessionMetrics;
 use sandbox_client::{Again, CellClient, Sandbox, SandboxError};
 use tokio_util::task::AbortOnDropHandle;
 
@@ -47,6 +48,12 @@ impl Sessions {
 
     pub fn limits(&self) -> SessionLimits {
         self.registry.limits
+    }
+
+    /// The metrics of all owners' sessions, with those that are open now.
+    pub fn metrics(&self) -> &SessionMetrics {
+        self.registry.metrics.set_open(self.registry.open());
+        &self.registry.metrics
     }
 
     /// Opens a session with these files in its work directory.

@@ -27,6 +27,7 @@ pub async fn metrics(State(app): State<App>) -> Result<Response, ApiError> {
     parts.requests.set_in_progress(app.in_flight.count());
     parts.interactions.set_running(app.engine.running());
     app.store.metrics();
+    app.sessions.metrics();
     for (name, budget) in
         [("requests", app.body_limits.budget()), ("outputs", app.sandbox.budget())]
     {

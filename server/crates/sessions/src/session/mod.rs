@@ -90,6 +90,12 @@ pub struct SessionStatus {
     pub held_bytes: u64,
 }
 
+impl SessionUse {
+    pub(crate) fn is_running(&self) -> bool {
+        self.running.is_some()
+    }
+}
+
 impl Session {
     pub(crate) fn new(
         id: String,
@@ -124,7 +130,7 @@ impl Session {
         SessionStatus {
             created: self.created.0,
             expires: Timestamp::now().saturating_add(expires).unwrap_or(Timestamp::MAX),
-            is_running: use_of.running.is_some(),
+            is_running: use_of.is_running(),
             runs: use_of.runs,
             held_bytes: use_of.held_bytes,
         }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use metrics::{OpenSessions, SessionMetrics};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -26,6 +27,7 @@ pub(crate) struct Registry {
     pub(crate) tasks: TaskTracker,
     /// A session has been added, whose deadline may be the next one.
     pub(crate) added: Notify,
+    pub(crate) metrics: SessionMetrics,
 }
 
 #[derive(Debug, Default)]
@@ -52,6 +54,7 @@ impl Registry {
             known: Mutex::default(),
             tasks: TaskTracker::new(),
             added: Notify::new(),
+            metrics: SessionMetrics::default(),
         }
     }
 
@@ -81,6 +84,7 @@ impl Registry {
             return Err(SessionError::Ended { id, end: SessionEnd::Stopped });
         }
         known.open.insert(session.id.clone(), Arc::clone(session));
+        self.metrics.started();
         self.added.notify_one();
         Ok(())
     }
@@ -115,6 +119,20 @@ impl Registry {
         own.map(|session| session.use_of.lock().held_bytes).sum()
     }
 
+    /// What the sessions of all owners do and hold.
+    pub(crate) fn open(&self) -> OpenSessions {
+        let mut open = OpenSessions::default();
+        for session in self.known.lock().open.values() {
+            let use_of = session.use_of.lock();
+            match use_of.is_running() {
+                true => open.running += 1,
+                false => open.idle += 1,
+            }
+            open.held_bytes = open.held_bytes.saturating_add(use_of.held_bytes);
+        }
+        open
+    }
+
     pub(crate) fn end_of(&self, owner: &Owner, id: &str) -> Option<SessionEnd> {
         self.known.lock().ended.find(owner, id)
     }
@@ -131,6 +149,7 @@ impl Registry {
         let mut known = self.known.lock();
         let found = known.open.remove(&session.id)?;
         tracing::info!(session.id = %session.id, reason = %end, "session ended");
+        self.metrics.ended(end.reason());
         known.ended.add(&session.owner, &session.id, end);
         Some(found)
     }
