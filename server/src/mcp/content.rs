@@ -64,6 +64,12 @@ pub fn ran(session: &Session, output: &RunOutput) -> CallToolResult {
     result
 }
 
+/// The size of the result of a run, without its links.
+pub fn bytes_of(output: &RunOutput) -> usize {
+    let images: usize = output.images.iter().map(|image| image.data.len()).sum();
+    output.stdout.len() + output.stderr.len() + images.min(MAX_IMAGES_BYTES)
+}
+
 pub fn files(list: &FileList) -> CallToolResult {
     let mut text: String =
         list.files.iter().map(|file| format!("{}\t{} bytes\n", file.path, file.bytes)).collect();

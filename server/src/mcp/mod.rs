@@ -9,6 +9,7 @@
 //! know them fall back to older ones, in which a model need not know the name of its session.
 
 mod content;
+mod memory;
 mod progress;
 mod tools;
 
@@ -26,6 +27,7 @@ use rmcp::service::RequestContext;
 use rmcp::{ErrorData, RoleServer, ServerHandler, ServiceExt as _};
 use tokio::sync::Mutex;
 
+use self::memory::CallMemory;
 use self::progress::ProgressReports;
 use self::tools::{ArgumentError, ContentArgument, ToolCall};
 use domain::owner::Owner;
@@ -61,6 +63,8 @@ enum ToolError {
     Base64,
     #[error("{path} has {bytes} bytes, more than the {} MiB that this tool returns", content::MAX_FILE_BYTES >> 20)]
     TooLarge { path: String, bytes: u64 },
+    #[error("the server has no memory left for this result: try again")]
+    NoMemory,
     #[error("the call was cancelled")]
     Cancelled,
 }
@@ -140,10 +144,12 @@ impl PythonTools {
             return self.reset(named).await;
         }
         let (session, note) = self.session(named).await?;
+        let memory = CallMemory::of(&context);
         let mut result = match call {
             ToolCall::RunPython { code, timeout } => {
                 let run = SessionRun { code, files: Vec::new(), timeout };
                 let output = run_with_progress(&session, run, &context).await?;
+                memory.take_for(content::bytes_of(&output))?;
                 content::ran(&session, &output)
             }
             ToolCall::ListFiles => content::files(&session.list_files().await?),
@@ -152,6 +158,7 @@ impl PythonTools {
                 if part.total_bytes > part.data.len() as u64 {
                     return Err(ToolError::TooLarge { path, bytes: part.total_bytes });
                 }
+                memory.take_for(part.data.len())?;
                 content::file(&session, &path, &part)
             }
             ToolCall::WriteFile { path, content } => {
@@ -237,7 +244,7 @@ impl ServerHandler for PythonTools {
     async fn read_resource(
         &self,
         request: ReadResourceRequestParams,
-        _: RequestContext<RoleServer>,
+        context: RequestContext<RoleServer>,
     ) -> Result<ReadResourceResponse, ErrorData> {
         let absent = || ErrorData::resource_not_found(format!("no resource {}", request.uri), None);
         let (id, path) = content::file_of(&request.uri).ok_or_else(absent)?;
@@ -248,6 +255,8 @@ impl ServerHandler for PythonTools {
             let error = ToolError::TooLarge { path, bytes: part.total_bytes };
             return Err(ErrorData::invalid_params(error.to_string(), None));
         }
+        let memory = CallMemory::of(&context).take_for(part.data.len());
+        memory.map_err(|error| ErrorData::internal_error(error.to_string(), None))?;
         Ok(ReadResourceResult::new(vec![content::resource(&id, &path, &part)]).into())
     }
 }

@@ -3,10 +3,12 @@
 use maud::{Markup, html};
 use serde_json::{Value, json};
 
-use super::text::line;
+use super::text::{MAX_BLOCK_BYTES, line};
 use domain::interaction::Step;
 
 const NAME_CHARS: usize = 40;
+/// Maximum size of a scenario on a page, without its last part.
+const MAX_SCENARIO_BYTES: usize = 4 * MAX_BLOCK_BYTES;
 
 /// A request as far as the server remembers it.
 #[derive(Debug)]
@@ -22,13 +24,13 @@ pub struct CopiedRequest<'a> {
 
 impl CopiedRequest<'_> {
     /// Requests to copy.
-    pub fn copies(&self, scenario: &str) -> Markup {
-        let forms = [
+    pub fn copies(&self, scenario: Option<&str>) -> Markup {
+        let mut forms = vec![
             ("curl", self.curl()),
             ("Python", self.python()),
             ("JavaScript", self.javascript()),
-            ("Scenario", scenario.to_owned()),
         ];
+        forms.extend(scenario.map(|scenario| ("Scenario", scenario.to_owned())));
         html! {
             section .copies aria-label="Copy" {
                 h2 { "Copy as" }
@@ -103,8 +105,8 @@ fn quoted(text: &str) -> String {
     Value::from(text).to_string()
 }
 
-/// A scenario for this input, with the script of these steps.
-pub fn scenario(input: &str, steps: &[Step]) -> String {
+/// A scenario for this input, with the script of these steps; `None` if it is too long for a page.
+pub fn scenario(input: &str, steps: &[Step]) -> Option<String> {
     let name = line(input, NAME_CHARS);
     let name = if name.is_empty() { "answer".to_owned() } else { name };
     let mut yaml = format!("scenarios:\n  - name: {}\n", quoted(&name));
@@ -112,8 +114,11 @@ pub fn scenario(input: &str, steps: &[Step]) -> String {
         yaml.push_str(&format!("    when: {{ input: {{ contains: {} }} }}\n", quoted(input)));
     }
     yaml.push_str("    script:\n");
-    let mut parts = Vec::new();
+    let mut parts: Vec<String> = Vec::new();
     for step in steps {
+        if yaml.len() + parts.iter().map(String::len).sum::<usize>() > MAX_SCENARIO_BYTES {
+            return None;
+        }
         match step {
             Step::Thought { summary, .. } if !summary.is_empty() => {
                 parts.push(part("thought", summary))
@@ -133,7 +138,7 @@ pub fn scenario(input: &str, steps: &[Step]) -> String {
     if parts.is_empty() {
         parts.push(part("text", "The answer."));
     }
-    yaml + &parts.concat()
+    Some(yaml + &parts.concat())
 }
 
 fn part(kind: &str, text: &str) -> String {
@@ -183,14 +188,15 @@ mod tests {
 
     #[test]
     fn a_scenario_of_an_interaction_is_one_that_the_server_accepts() {
-        let yaml = scenario("6 * 7?", &steps("x = 6\n\nprint(x * 7)\n", "It is {{ 42 }}."));
+        let yaml = scenario("6 * 7?", &steps("x = 6\n\nprint(x * 7)\n", "It is {{ 42 }}."))
+            .expect("it is short");
         assert_eq!(
             yaml,
             "scenarios:\n  - name: \"6 * 7?\"\n    when: { input: { contains: \"6 * 7?\" } }\n    script:\n      \
              - code: |\n          x = 6\n\n          print(x * 7)\n      - text: \"It is {{ 42 }}.\"\n        raw: true\n"
         );
         read(&yaml);
-        read(&scenario("", &[]));
+        read(&scenario("", &[]).expect("it is short"));
     }
 
     proptest! {
@@ -200,7 +206,7 @@ mod tests {
             code in "[ -~\n\t#|>ä]{1,80}",
             text in "[ -~\n:{}%]{1,80}",
         ) {
-            let read = read(&scenario(&input, &steps(&code, &text)));
+            let read = read(&scenario(&input, &steps(&code, &text)).expect("it is short"));
             let scenario = &read["scenarios"][0];
             prop_assert_eq!(scenario["when"]["input"]["contains"].as_str(), Some(input.as_str()));
             prop_assert_eq!(scenario["script"][0]["code"].as_str(), Some(code.as_str()));

@@ -13,7 +13,7 @@ use super::access::Visit;
 use super::code::highlighted;
 use super::examples::{CopiedRequest, scenario};
 use super::layout::{self, Liveness, Section};
-use super::text::{block, line, visible};
+use super::text::{MAX_BLOCK_BYTES, block, line, visible};
 use super::{facts, media, requests};
 use crate::http::App;
 use crate::http::extract::external_url::ExternalUrl;
@@ -86,15 +86,25 @@ impl<'a> Notebook<'a> {
         Notebook { log, visit, entry, url, now, times, is_running }
     }
 
-    fn input(&self) -> String {
-        self.log.head().input.iter().filter_map(Step::user_text).collect::<Vec<_>>().join("\n")
+    /// The texts of the input; `None` if they are too long for a page.
+    fn input(&self) -> Option<String> {
+        let mut input = String::new();
+        for text in self.log.head().input.iter().filter_map(Step::user_text) {
+            if input.len() + text.len() > MAX_BLOCK_BYTES {
+                return None;
+            }
+            if !input.is_empty() {
+                input.push('\n');
+            }
+            input.push_str(&text);
+        }
+        Some(input)
     }
 
     fn title(&self) -> String {
-        match line(&self.input(), TITLE_CHARS) {
-            input if input.is_empty() => "Interaction".to_owned(),
-            input => input,
-        }
+        let texts = self.log.head().input.iter().filter_map(Step::user_text);
+        let mut lines = texts.map(|text| line(&text, TITLE_CHARS)).filter(|line| !line.is_empty());
+        lines.next().unwrap_or_else(|| "Interaction".to_owned())
     }
 
     fn content(&self) -> Markup {
@@ -120,15 +130,18 @@ impl<'a> Notebook<'a> {
                 }
             }
             @if let Some(entry) = &self.entry { (requests::warnings(&entry.result)) }
-            @let input = self.input();
-            (CopiedRequest {
-                url: self.url.clone(),
-                model: &head.model,
-                input: &input,
-                runs_code: steps.iter().any(|step| matches!(step, Step::CodeCall(_))),
-                searches: steps.iter().any(|step| matches!(step, Step::SearchCall(_))),
-                needs_key: self.visit.has_session,
-            }.copies(&scenario(&input, steps)))
+            @if let Some(input) = self.input() {
+                (CopiedRequest {
+                    url: self.url.clone(),
+                    model: &head.model,
+                    input: &input,
+                    runs_code: steps.iter().any(|step| matches!(step, Step::CodeCall(_))),
+                    searches: steps.iter().any(|step| matches!(step, Step::SearchCall(_))),
+                    needs_key: self.visit.has_session,
+                }.copies(scenario(&input, steps).as_deref()))
+            } @else {
+                p .note { "The input is too long to be copied from this page. The API returns it." }
+            }
         }
     }
 

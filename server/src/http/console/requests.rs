@@ -234,7 +234,7 @@ fn unmatched(visit: &Visit, entry: &Entry) -> Markup {
             form method="post" action={ (visit.base) "/scenarios" } {
                 input type="hidden" name="token" value=(visit.token);
                 label for="file" { "Change it as you like. It is tried before all others until the server is reset." }
-                textarea #file name="file" rows="9" spellcheck="false" { "\n" (scenario(&asked.input, &[])) }
+                textarea #file name="file" rows="9" spellcheck="false" { "\n" (scenario(&asked.input, &[]).unwrap_or_default()) }
                 button type="submit" { "Add this scenario" }
             }
         }

@@ -1,5 +1,7 @@
 //! Runs code of an interaction again, in a fresh cell, and compares the results.
 
+use std::time::Duration;
+
 use axum::Form;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
@@ -20,6 +22,8 @@ use sandbox_client::{Again, Expected, RunOutput, SandboxError};
 
 /// Larger texts are not compared, because that takes more than a moment.
 const MAX_COMPARED_BYTES: usize = 64 << 10;
+/// After this time the rest is shown as replaced: code can make texts that take very long to compare.
+const COMPARED_WITHIN: Duration = Duration::from_millis(50);
 
 /// Runs pieces of code one after the other in one fresh cell. Returns the output of the last one.
 pub async fn in_fresh_cell(
@@ -141,7 +145,7 @@ fn difference(before: Option<&str>, now: &str) -> Markup {
     if before.len().max(now.len()) > MAX_COMPARED_BYTES {
         return html! { p role="status" { "The results differ, and are too long to compare here." } };
     }
-    let diff = TextDiff::from_lines(before, now);
+    let diff = TextDiff::configure().timeout(COMPARED_WITHIN).diff_lines(before, now);
     html! {
         p role="status" { "The results differ." }
         pre .diff tabindex="0" role="group" aria-label="Difference" {
@@ -154,5 +158,24 @@ fn difference(before: Option<&str>, now: &str) -> Markup {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+
+    #[test]
+    fn texts_that_differ_in_every_line_are_compared_within_the_time() {
+        let lines = |from: usize| -> String {
+            (from..).take(MAX_COMPARED_BYTES / 8).map(|line| format!("{line:7}\n")).collect()
+        };
+        let began = Instant::now();
+        let shown = difference(Some(&lines(0)), &lines(1_000_000)).into_string();
+        // Without a limit it takes many times as long.
+        assert!(began.elapsed() < COMPARED_WITHIN * 20, "{:?}", began.elapsed());
+        assert!(shown.contains("<ins>+ 1000000"), "{}", &shown[..200]);
     }
 }

@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 
 /// Longest text of a block.
-const MAX_BLOCK_BYTES: usize = 128 << 10;
+pub const MAX_BLOCK_BYTES: usize = 128 << 10;
 
 /// Replaces control characters and those that change the direction of text by visible ones.
 pub fn visible(text: &str) -> Cow<'_, str> {
@@ -49,12 +49,20 @@ pub fn block(text: &str) -> (&str, usize) {
 
 /// The beginning of a text, on one line.
 pub fn line(text: &str, chars: usize) -> String {
-    let mut words = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    if let Some((end, _)) = words.char_indices().nth(chars) {
-        words.truncate(end);
-        words.push('…');
+    let mut line = String::new();
+    let mut left = chars;
+    for word in text.split_whitespace() {
+        let space = if line.is_empty() { "" } else { " " };
+        for char in space.chars().chain(word.chars()) {
+            if left == 0 {
+                line.push('…');
+                return visible(&line).into_owned();
+            }
+            line.push(char);
+            left -= 1;
+        }
     }
-    visible(&words).into_owned()
+    visible(&line).into_owned()
 }
 
 #[cfg(test)]
@@ -81,5 +89,7 @@ mod tests {
         let (shown, left_out) = block(&long);
         assert_eq!((shown.len(), left_out), (MAX_BLOCK_BYTES, MAX_BLOCK_BYTES));
         assert_eq!(line("a\n  b   c", 3), "a b…");
+        assert_eq!(line(" a\n  b   c ", 5), "a b c");
+        assert_eq!(line("äöü", 2), "äö…");
     }
 }

@@ -5,8 +5,8 @@
 //!      413              413, 503, 400           400, 503       400
 //! ```
 //!
-//! A body holds its share of a memory budget until its response has been sent. Large bodies are
-//! parsed outside of the threads that handle requests.
+//! A body holds its share of a memory budget until its response has been sent, and its bytes are used no longer: a
+//! client that disconnects does not end all work. Large bodies are parsed outside of the threads that handle requests.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -71,15 +71,16 @@ impl BodyLimits {
     }
 }
 
-/// Limit of one request, and its share of the budget.
+/// Limit of one request, and its share of the budget. Clones share it, and the last one returns it.
 #[derive(Debug, Clone)]
-struct Intake {
+pub struct Intake {
     limits: BodyLimits,
     taken: Arc<Mutex<Share>>,
 }
 
 impl Intake {
-    fn take(&self, bytes: usize) -> Result<(), ApiError> {
+    /// Takes more of the budget.
+    pub fn take(&self, bytes: usize) -> Result<(), ApiError> {
         let share = self.limits.all.take(bytes);
         let share = share.ok_or_else(|| ApiError::new(Code::Unavailable, BUSY))?;
         self.taken.lock().add(share);
@@ -94,8 +95,8 @@ pub async fn limit(limits: BodyLimits, mut request: Request, next: Next) -> Resp
     let intake = Intake { limits, taken: Arc::default() };
     request.extensions_mut().insert(intake.clone());
     let response = next.run(request).await;
-    let taken = std::mem::take(&mut *intake.taken.lock());
-    if taken.is_empty() { response } else { holding(response, taken) }
+    let is_empty = intake.taken.lock().is_empty();
+    if is_empty { response } else { holding(response, intake.taken) }
 }
 
 /// A response that holds a value until it has been sent.
@@ -148,16 +149,57 @@ impl<S: Send + Sync> FromRequest<S> for Body {
     }
 }
 
-/// A body of any kind.
+/// A body of any kind. Its bytes hold their share of the budget.
 #[derive(Debug)]
 pub struct RawBody(pub Bytes);
+
+/// Bytes, and the memory that they take.
+struct HeldBytes {
+    bytes: Vec<u8>,
+    _intake: Intake,
+}
+
+impl AsRef<[u8]> for HeldBytes {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
 
 impl<S: Send + Sync> FromRequest<S> for RawBody {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, _: &S) -> Result<RawBody, ApiError> {
-        let (bytes, _) = read(request).await?;
-        Ok(RawBody(bytes.into()))
+        let (bytes, intake) = read(request).await?;
+        Ok(RawBody(Bytes::from_owner(HeldBytes { bytes, _intake: intake })))
+    }
+}
+
+/// A body of JSON that something else parses, on the thread of the request: with limits that make this safe.
+#[derive(Debug)]
+pub struct UnparsedJson(pub Bytes);
+
+/// Maximum size of JSON that is parsed on the thread of a request.
+const MAX_UNPARSED_BYTES: usize = 16 << 20;
+
+impl<S: Send + Sync> FromRequest<S> for UnparsedJson {
+    type Rejection = ApiError;
+
+    async fn from_request(mut request: Request, _: &S) -> Result<UnparsedJson, ApiError> {
+        if let Some(intake) = request.extensions_mut().get_mut::<Intake>() {
+            let most = &mut intake.limits.request_bytes;
+            *most = MAX_UNPARSED_BYTES.min(*most);
+        }
+        let (bytes, intake) = read(request).await?;
+        let values = json::values(&bytes);
+        if values > MAX_VALUES {
+            let error = format!("Invalid JSON payload received: more than {MAX_VALUES} values.");
+            return Err(ApiError::invalid(error));
+        }
+        if bytes.len() > SMALL_BYTES {
+            // Its strings are copied.
+            intake.take(bytes.len() + values * BYTES_PER_VALUE)?;
+        }
+        Ok(UnparsedJson(Bytes::from_owner(HeldBytes { bytes, _intake: intake })))
     }
 }
 
@@ -314,6 +356,39 @@ mod tests {
         assert_eq!(status("{}", &limits).await, None, "a small body is not counted");
         drop(intake);
         assert_eq!(status(body(), &limits).await, None);
+    }
+
+    #[tokio::test]
+    async fn bytes_hold_their_memory_after_their_request_has_ended() {
+        let limits = BodyLimits { request_bytes: 3 << 20, all: Budget::new(3 << 20) };
+        let (request, intake) = request("a".repeat(2 << 20), &limits);
+        let RawBody(bytes) = RawBody::from_request(request, &()).await.expect("there is room");
+        drop(intake);
+        assert!(limits.all.used() > 1 << 20, "its client has gone, and its bytes are here");
+        let part = bytes.slice(..10);
+        drop(bytes);
+        assert!(limits.all.used() > 1 << 20, "a part keeps all of them");
+        drop(part);
+        assert_eq!(limits.all.used(), 0);
+    }
+
+    #[tokio::test]
+    async fn json_for_another_parser_has_the_limits_of_all_json() {
+        let limits = BodyLimits::new(100 << 20);
+        for (body, wanted) in [
+            (format!("[0{}]", ",0".repeat(MAX_VALUES)), 400),
+            (format!("\"{}\"", "a".repeat(MAX_UNPARSED_BYTES)), 413),
+        ] {
+            let (request, _) = request(body, &limits);
+            let refused =
+                UnparsedJson::from_request(request, &()).await.expect_err("it is too much");
+            let response = axum::response::IntoResponse::into_response(refused);
+            assert_eq!(response.status().as_u16(), wanted);
+        }
+        let body = format!("[0{}]", ",0".repeat(MAX_VALUES / 2));
+        let (request, intake) = request(body, &limits);
+        UnparsedJson::from_request(request, &()).await.expect("it is within the limits");
+        assert!(intake.taken.lock().bytes() > MAX_VALUES / 2 * BYTES_PER_VALUE);
     }
 
     #[tokio::test]

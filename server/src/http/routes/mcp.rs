@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use crate::http::App;
 use crate::http::error::schema::CLASSIC_ERROR;
 use crate::http::error::{ApiError, Code, OwnForm};
-use crate::http::extract::body::RawBody;
+use crate::http::extract::body::UnparsedJson;
 use crate::http::openapi::schema::{Schema, any_object, any_of};
 use crate::http::openapi::{BELLJAR, JSON, Operation};
 use crate::http::route::Route;
@@ -125,18 +125,18 @@ async fn serve(
     }
     let server = app.mcp.of(&owner);
     let is_first = !request.headers().contains_key(CONNECTION);
-    if is_first && server.connections.sessions.read().await.len() >= MAX_CONNECTIONS {
-        let why =
-            format!("This API key has {MAX_CONNECTIONS} MCP connections already, the maximum.");
-        return Err(ApiError::new(Code::ResourceExhausted, why));
-    }
     trace::answered_by("sandbox");
     let mut of_body = Request::new(Body::empty());
     let (parts, body) = request.into_parts();
     *of_body.body_mut() = body;
     *of_body.headers_mut() = parts.headers.clone();
     *of_body.extensions_mut() = parts.extensions.clone();
-    let RawBody(body) = RawBody::from_request(of_body, &app).await?;
+    let UnparsedJson(body) = UnparsedJson::from_request(of_body, &app).await?;
+    if is_first && server.connections.sessions.read().await.len() >= MAX_CONNECTIONS {
+        let why =
+            format!("This API key has {MAX_CONNECTIONS} MCP connections already, the maximum.");
+        return Err(ApiError::new(Code::ResourceExhausted, why));
+    }
     let response = server.service.handle(Request::from_parts(parts, Full::new(body))).await;
     in_our_form(response.map(Body::new).into_response()).await
 }

@@ -197,7 +197,8 @@ pub fn router(app: App, config: HttpConfig) -> Router {
     let pages = match console {
         true => {
             let keys = keys.clone();
-            console::router(ConsoleAccess { keys, control, sessions: Arc::default() })
+            let memory = app.body_limits.budget().clone();
+            console::router(ConsoleAccess { keys, control, sessions: Arc::default(), memory })
         }
         false => Router::new(),
     };

@@ -14,23 +14,26 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::extract::{FromRequestParts, Request, State};
-use axum::http::header::{ETAG, HOST, IF_NONE_MATCH, LOCATION};
+use axum::http::header::{ETAG, HOST, IF_NONE_MATCH, LOCATION, ORIGIN};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use hyper::body::Body as _;
 use serde::Deserialize;
 use subtle::ConstantTimeEq;
 
 use super::PATH;
 use super::layout;
 use crate::http::Rejected;
+use crate::http::extract::body::holding;
 use crate::http::extract::namespace::PathPrefix;
 use crate::http::middleware::allowed_clients::{self, Peer};
 use crate::http::middleware::auth::Keys;
 use crate::http::middleware::control::Control;
 use domain::namespace::Namespace;
 use domain::owner::Owner;
+use resources::budget::Budget;
 use sessions::{LoginSessions, cookie};
 
 /// Settings and state of the console's guard. Cheap to clone.
@@ -39,6 +42,8 @@ pub struct ConsoleAccess {
     pub keys: Keys,
     pub control: Control,
     pub sessions: Arc<LoginSessions>,
+    /// For pages, until they have been sent.
+    pub memory: Budget,
 }
 
 /// A request that may see the console.
@@ -107,10 +112,19 @@ fn base(prefix: Option<&PathPrefix>) -> String {
     format!("{}{PATH}", prefix.map_or("", |prefix| prefix.path.as_str()))
 }
 
-/// Browsers name the site of the page that sends a form; scripts cannot change it.
+/// Browsers name the site of the page that sends a form; scripts cannot change it. Over plain HTTP they name
+/// its origin only.
 fn is_foreign(headers: &HeaderMap) -> bool {
-    let mut sites = headers.get_all("sec-fetch-site").iter();
-    sites.any(|site| site != "same-origin" && site != "none")
+    let mut sites = headers.get_all("sec-fetch-site").iter().peekable();
+    if sites.peek().is_some() {
+        return sites.any(|site| site != "same-origin" && site != "none");
+    }
+    let host = headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    headers.get_all(ORIGIN).iter().any(|origin| {
+        let origin = origin.to_str().unwrap_or_default();
+        let authority = origin.split_once("://").map_or(origin, |(_, authority)| authority);
+        !authority.eq_ignore_ascii_case(host)
+    })
 }
 
 /// `localhost:8080`, `127.0.0.1`, `[::1]:8080`
@@ -157,12 +171,22 @@ pub async fn admit(
     }
     let Some(visit) = access.visit(&request) else { return to(&format!("{base}/login")) };
     request.extensions_mut().insert(visit.owner.clone());
-    request.extensions_mut().insert(visit);
+    request.extensions_mut().insert(visit.clone());
     let known = request.headers().get(IF_NONE_MATCH).cloned();
     let response = next.run(request).await;
     // A live page is asked for every second.
     let is_known = known.is_some() && known.as_ref() == response.headers().get(ETAG);
-    if is_known { StatusCode::NOT_MODIFIED.into_response() } else { response }
+    if is_known {
+        return StatusCode::NOT_MODIFIED.into_response();
+    }
+    let bytes = response.body().size_hint().upper().and_then(|bytes| usize::try_from(bytes).ok());
+    match access.memory.of(&visit.owner).take(bytes.unwrap_or(usize::MAX)) {
+        Some(share) => holding(response, share),
+        None => {
+            let why = "The server has no memory left for this page. Try again.";
+            layout::failed(&visit, StatusCode::SERVICE_UNAVAILABLE, why)
+        }
+    }
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for Visit {
@@ -198,6 +222,28 @@ pub struct Submitted {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_form_of_another_site_is_foreign() {
+        for (headers, wanted) in [
+            (&[][..], false), // a program, which could send any header
+            (&[("sec-fetch-site", "same-origin"), ("origin", "http://else")], false),
+            (&[("sec-fetch-site", "none")], false),
+            (&[("sec-fetch-site", "cross-site")], true),
+            (&[("sec-fetch-site", "same-site")], true),
+            (&[("host", "a:1"), ("origin", "http://a:1")], false),
+            (&[("host", "a.example"), ("origin", "https://A.example")], false),
+            (&[("host", "a:1"), ("origin", "http://a:2")], true),
+            (&[("host", "a:1"), ("origin", "http://b:1")], true),
+            (&[("host", "a:1"), ("origin", "null")], true),
+        ] {
+            let mut sent = HeaderMap::new();
+            for (name, value) in headers {
+                sent.insert(*name, HeaderValue::from_static(value));
+            }
+            assert_eq!(is_foreign(&sent), wanted, "{headers:?}");
+        }
+    }
 
     #[test]
     fn only_loopback_hosts_are_local() {

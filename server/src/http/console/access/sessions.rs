@@ -15,8 +15,8 @@ use domain::owner::Owner;
 const COOKIE_NAME: &str = "belljar_console";
 /// How long a session lasts.
 pub const LASTS: Duration = Duration::from_secs(12 * 60 * 60);
-/// Maximum number of sessions. The oldest makes room.
-const MAX_SESSIONS: usize = 1000;
+/// Maximum number of sessions of one owner. The oldest makes room.
+const MAX_SESSIONS: usize = 100;
 
 /// Browsers that have sent a key, by the hash of their cookie.
 #[derive(Debug)]
@@ -43,9 +43,9 @@ impl LoginSessions {
         let cookie = format!("{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple());
         let mut open = self.open.lock();
         open.retain(|_, session| session.since.elapsed() < LASTS);
-        if open.len() >= MAX_SESSIONS {
-            let oldest =
-                open.iter().min_by_key(|(_, session)| session.since).map(|(hash, _)| *hash);
+        let own = || open.iter().filter(|(_, session)| session.owner == owner);
+        if own().count() >= MAX_SESSIONS {
+            let oldest = own().min_by_key(|(_, session)| session.since).map(|(hash, _)| *hash);
             oldest.and_then(|hash| open.remove(&hash));
         }
         open.insert(hash(&cookie), LoginSession { owner, since: Instant::now() });
@@ -104,9 +104,11 @@ mod tests {
         assert_ne!(sessions.token(&cookie), sessions.token(""));
         sessions.end(&cookie);
         assert!(sessions.find(&cookie).is_none());
+        let other = sessions.begin(Owner::named("b".into()));
         for _ in 0..MAX_SESSIONS + 3 {
             sessions.begin(Owner::default());
         }
-        assert_eq!(sessions.open.lock().len(), MAX_SESSIONS);
+        assert_eq!(sessions.open.lock().len(), MAX_SESSIONS + 1);
+        assert!(sessions.find(&other).is_some(), "that of another owner is kept");
     }
 }

@@ -1,0 +1,33 @@
+//! Memory of a call: a share of the budget for requests, held until the answer has been sent.
+
+use axum::http::request::Parts;
+use rmcp::RoleServer;
+use rmcp::service::RequestContext;
+
+use super::ToolError;
+use crate::http::Intake;
+
+/// Memory of a result compared with its bytes: also its base64, and the message around it.
+const COPIES_OF_RESULT: usize = 3;
+/// Smaller results are not counted, because the number of concurrent requests is limited.
+const SMALL_BYTES: usize = 16 << 10;
+
+/// The memory of one call. A client on standard input and output has no limit: it is the only one.
+pub(super) struct CallMemory<'c>(Option<&'c Intake>);
+
+impl<'c> CallMemory<'c> {
+    pub(super) fn of(context: &'c RequestContext<RoleServer>) -> CallMemory<'c> {
+        let parts = context.extensions.get::<Parts>();
+        CallMemory(parts.and_then(|parts| parts.extensions.get()))
+    }
+
+    /// Takes memory for a result of this size.
+    pub(super) fn take_for(&self, bytes: usize) -> Result<(), ToolError> {
+        match self.0 {
+            Some(intake) if bytes > SMALL_BYTES => {
+                intake.take(bytes * COPIES_OF_RESULT).map_err(|_| ToolError::NoMemory)
+            }
+            _ => Ok(()),
+        }
+    }
+}
