@@ -32,6 +32,12 @@ def map_path_parameters(context, parameters):
 
 
 @schemathesis.hook
+def filter_path_parameters(context, parameters):
+    """`/n/NAME` is not a version `n`, but the namespace of another path."""
+    return not parameters or parameters.get("version") != "n"
+
+
+@schemathesis.hook
 def map_headers(context, headers):
     """Removes the fault header, because any valid fault would be applied."""
     return {name: value for name, value in (headers or {}).items() if name.lower() != "x-belljar-fault"}

@@ -128,7 +128,7 @@ ROUTES = [
     ("answer", r":computeTokens$", classic("ComputeTokensResponse")),
     ("answer", r":batchEmbedContents$", classic("EmbedContentResponse")),
     ("answer", r"/interactions(/|$)", interaction),
-    ("event", r"", event),
+    ("event", r"^/(?!x/)", event),  # those of sessions are our own
     ("piece", r"", classic("GenerateContentResponse")),
     ("answer", r":generateContent$", classic("GenerateContentResponse")),
     ("answer", r":countTokens$", classic("CountTokensResponse")),
