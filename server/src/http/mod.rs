@@ -49,7 +49,7 @@ use middleware::{cors_and_compression, request_log};
 use response::json;
 
 pub use batches::BatchRunner;
-pub use extract::body::{BodyLimits, Intake};
+pub use extract::body::BodyLimits;
 pub use middleware::allowed_clients::AllowedClients;
 pub use middleware::auth::Keys;
 pub use middleware::control::Control;

@@ -5,7 +5,7 @@ use rmcp::RoleServer;
 use rmcp::service::RequestContext;
 
 use super::ToolError;
-use crate::http::Intake;
+use resources::growing::GrowingShare;
 
 /// Memory of a result compared with its bytes: also its base64, and the message around it.
 const COPIES_OF_RESULT: usize = 3;
@@ -13,7 +13,7 @@ const COPIES_OF_RESULT: usize = 3;
 const SMALL_BYTES: usize = 16 << 10;
 
 /// The memory of one call. A client on standard input and output has no limit: it is the only one.
-pub(super) struct CallMemory<'c>(Option<&'c Intake>);
+pub(super) struct CallMemory<'c>(Option<&'c GrowingShare>);
 
 impl<'c> CallMemory<'c> {
     pub(super) fn of(context: &'c RequestContext<RoleServer>) -> CallMemory<'c> {
@@ -24,8 +24,8 @@ impl<'c> CallMemory<'c> {
     /// Takes memory for a result of this size.
     pub(super) fn take_for(&self, bytes: usize) -> Result<(), ToolError> {
         match self.0 {
-            Some(intake) if bytes > SMALL_BYTES => {
-                intake.take(bytes * COPIES_OF_RESULT).map_err(|_| ToolError::NoMemory)
+            Some(memory) if bytes > SMALL_BYTES => {
+                memory.take(bytes * COPIES_OF_RESULT).ok_or(ToolError::NoMemory)
             }
             _ => Ok(()),
         }

@@ -9,7 +9,6 @@
 //! client that disconnects does not end all work. Large bodies are parsed outside of the threads that handle requests.
 
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -20,13 +19,13 @@ use axum::middleware::Next;
 use axum::response::Response;
 use futures_util::StreamExt as _;
 use hyper::body::{Frame, SizeHint};
-use parking_lot::Mutex;
 use serde_json::{Map, Value};
 
 use crate::http::error::{ApiError, Code};
 use domain::owner::Owner;
 use parse::json::{self, MAX_VALUES};
-use resources::budget::{self, Budget, PART_OF_OWNER, Share};
+use resources::budget::{self, Budget, PART_OF_OWNER};
+use resources::growing::GrowingShare;
 
 /// Timeout of a request body.
 const WITHIN: Duration = Duration::from_secs(120);
@@ -71,32 +70,28 @@ impl BodyLimits {
     }
 }
 
-/// Limit of one request, and its share of the budget. Clones share it, and the last one returns it.
+/// Limit of one request, and its share of the budget.
 #[derive(Debug, Clone)]
-pub struct Intake {
-    limits: BodyLimits,
-    taken: Arc<Mutex<Share>>,
+struct Intake {
+    request_bytes: usize,
+    memory: GrowingShare,
 }
 
 impl Intake {
-    /// Takes more of the budget.
-    pub fn take(&self, bytes: usize) -> Result<(), ApiError> {
-        let share = self.limits.all.take(bytes);
-        let share = share.ok_or_else(|| ApiError::new(Code::Unavailable, BUSY))?;
-        self.taken.lock().add(share);
-        Ok(())
+    fn take(&self, bytes: usize) -> Result<(), ApiError> {
+        self.memory.take(bytes).ok_or_else(|| ApiError::new(Code::Unavailable, BUSY))
     }
 }
 
 /// Makes the limits available to handlers, and holds the share until the response has been sent.
 pub async fn limit(limits: BodyLimits, mut request: Request, next: Next) -> Response {
     let owner = request.extensions().get::<Owner>().cloned().unwrap_or_default();
-    let limits = BodyLimits { all: limits.all.of(&owner), ..limits };
-    let intake = Intake { limits, taken: Arc::default() };
-    request.extensions_mut().insert(intake.clone());
+    let memory = GrowingShare::new(limits.all.of(&owner));
+    let intake = Intake { request_bytes: limits.request_bytes, memory: memory.clone() };
+    request.extensions_mut().insert(intake);
+    request.extensions_mut().insert(memory.clone());
     let response = next.run(request).await;
-    let is_empty = intake.taken.lock().is_empty();
-    if is_empty { response } else { holding(response, intake.taken) }
+    if memory.bytes() == 0 { response } else { holding(response, memory) }
 }
 
 /// A response that holds a value until it has been sent.
@@ -186,7 +181,7 @@ impl<S: Send + Sync> FromRequest<S> for UnparsedJson {
 
     async fn from_request(mut request: Request, _: &S) -> Result<UnparsedJson, ApiError> {
         if let Some(intake) = request.extensions_mut().get_mut::<Intake>() {
-            let most = &mut intake.limits.request_bytes;
+            let most = &mut intake.request_bytes;
             *most = MAX_UNPARSED_BYTES.min(*most);
         }
         let (bytes, intake) = read(request).await?;
@@ -263,7 +258,7 @@ async fn read(request: Request) -> Result<(Vec<u8>, Intake), ApiError> {
 }
 
 async fn collect(request: Request, intake: &Intake) -> Result<Vec<u8>, ApiError> {
-    let most = intake.limits.request_bytes;
+    let most = intake.request_bytes;
     let announced = request.headers().get(CONTENT_LENGTH);
     let announced = announced.and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
     let announced = match announced.map(usize::try_from) {
@@ -319,7 +314,8 @@ mod tests {
 
     fn request(body: impl Into<HttpBody>, limits: &BodyLimits) -> (Request, Intake) {
         let mut request = Request::new(body.into());
-        let intake = Intake { limits: limits.clone(), taken: Arc::default() };
+        let memory = GrowingShare::new(limits.all.clone());
+        let intake = Intake { request_bytes: limits.request_bytes, memory };
         request.extensions_mut().insert(intake.clone());
         (request, intake)
     }
@@ -388,7 +384,7 @@ mod tests {
         let body = format!("[0{}]", ",0".repeat(MAX_VALUES / 2));
         let (request, intake) = request(body, &limits);
         UnparsedJson::from_request(request, &()).await.expect("it is within the limits");
-        assert!(intake.taken.lock().bytes() > MAX_VALUES / 2 * BYTES_PER_VALUE);
+        assert!(intake.memory.bytes() > MAX_VALUES / 2 * BYTES_PER_VALUE);
     }
 
     #[tokio::test]
